@@ -1,0 +1,88 @@
+/** The frozen configuration that the relay is built from. `load.ts` makes it; nothing else reads the environment. */
+
+export interface Timeouts {
+  /** TCP and TLS set-up. */
+  readonly connectMs: number;
+  /** From the request sent until the first data event of a stream. */
+  readonly firstEventMs: number;
+  /** Between two data events; comments do not feed it. */
+  readonly payloadIdleMs: number;
+  /** Between two bytes of any kind. */
+  readonly transportIdleMs: number;
+  /** The whole attempt. */
+  readonly totalMs: number;
+}
+
+/** What becomes of an upstream call whose client has left. */
+export type OnDisconnect =
+  | { readonly mode: "abort" }
+  | { readonly mode: "drain"; readonly forMs: number; readonly bytesMax: number };
+
+/** One destination: provider (dialect) + address + secret. */
+export interface Upstream {
+  readonly name: string;
+  /** Name of a dialect in `provider/registry.ts`. */
+  readonly provider: string;
+  /** Without a trailing slash, e.g. `https://api.deepseek.com/v1`. */
+  readonly baseUrl: string;
+  /** `null` when the upstream wants none (a local vLLM). */
+  readonly apiKey: string | null;
+  readonly timeouts: Timeouts;
+  readonly inFlightMax: number;
+  readonly onDisconnect: OnDisconnect;
+  /** An event that is no JSON object ends the stream (`fail`) or is left out and counted (`skip`). */
+  readonly malformed: "fail" | "skip";
+  /** `required`: `[DONE]` without any finish reason counts as truncated. */
+  readonly finish: "required" | "optional";
+  readonly eventBytesMax: number;
+}
+
+/** One way to serve a public model. */
+export interface ModelRoute {
+  readonly upstream: string;
+  /** The name the upstream knows. */
+  readonly model: string;
+}
+
+export interface Model {
+  readonly name: string;
+  /** In fallback order, at least one. */
+  readonly routes: readonly ModelRoute[];
+  /** `false` for names that are accepted but left out of `GET /v1/models` (retired ones). */
+  readonly isListed: boolean;
+}
+
+export interface Config {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly dataDir: string;
+  /** Path of the SQLite file. */
+  readonly databasePath: string;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly models: ReadonlyMap<string, Model>;
+  /**
+   * Upstreams, in order, that take a model name nobody else owns. Empty when a configuration file owns the
+   * models. With a sole upstream it is that one.
+   */
+  readonly takesAnyModel: readonly string[];
+  /** `MILLRACE_KEY`: the caller's own first key, or null. */
+  readonly firstKey: string | null;
+  /** `MILLRACE_ADMIN_TOKEN`, or null. */
+  readonly adminToken: string | null;
+  readonly log: { readonly level: "trace" | "debug" | "info" | "warn" | "error" | "silent"; readonly format: "json" | "text" };
+  readonly sizes: { readonly requestBytesMax: number; readonly answerBytesMax: number };
+  readonly shutdown: { readonly delayMs: number; readonly drainMs: number };
+  /** True when no upstream is configured and the built-in simulator stands in as `demo`. */
+  readonly isDemo: boolean;
+  /** Sentences about things that are odd but legal (a suspicious key, an unused variable). Never hold a secret. */
+  readonly warnings: readonly string[];
+}
+
+/** One thing that is wrong with the configuration. */
+export interface ConfigMistake {
+  /** `FILE:LINE:COLUMN`, or the name of an environment variable. */
+  readonly place: string;
+  /** One sentence that says what to do. */
+  readonly message: string;
+}
+
+export type ConfigResult = { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly mistakes: readonly ConfigMistake[] };
