@@ -14,15 +14,15 @@ export interface Timeouts {
 }
 
 /** What becomes of an upstream call whose client has left. */
-export type OnDisconnect =
-  | { readonly mode: "abort" }
-  | { readonly mode: "drain"; readonly forMs: number; readonly bytesMax: number };
+export type OnDisconnect = { readonly mode: "abort" } | { readonly mode: "drain"; readonly forMs: number; readonly bytesMax: number };
 
 /** One destination: provider (dialect) + address + secret. */
 export interface Upstream {
   readonly name: string;
   /** Name of a dialect in `provider/registry.ts`. */
   readonly provider: string;
+  /** Name of its preset in `provider/catalogue.ts`, for capabilities; absent means the generic one. */
+  readonly preset?: string;
   /** Without a trailing slash, e.g. `https://api.deepseek.com/v1`. */
   readonly baseUrl: string;
   /** `null` when the upstream wants none (a local vLLM). */
@@ -52,6 +52,13 @@ export interface Model {
   readonly isListed: boolean;
 }
 
+/** Names that are not listed, known by their beginning. */
+export interface ModelPrefix {
+  readonly startsWith: string;
+  /** Names of upstreams in fallback order, at least one. */
+  readonly upstreams: readonly string[];
+}
+
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDir: string;
@@ -64,11 +71,18 @@ export interface Config {
    * models. With a sole upstream it is that one.
    */
   readonly takesAnyModel: readonly string[];
+  /** Longest first; the first that fits decides. Absent or empty when a configuration file owns the models. */
+  readonly modelPrefixes?: readonly ModelPrefix[];
+  /** Upstreams that `ENABLE_<NAME>=false` took out; `upstream/model` names that say one of them go to the others. */
+  readonly switchedOff?: readonly string[];
   /** `MILLRACE_KEY`: the caller's own first key, or null. */
   readonly firstKey: string | null;
   /** `MILLRACE_ADMIN_TOKEN`, or null. */
   readonly adminToken: string | null;
-  readonly log: { readonly level: "trace" | "debug" | "info" | "warn" | "error" | "silent"; readonly format: "json" | "text" };
+  readonly log: {
+    readonly level: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+    readonly format: "json" | "text";
+  };
   readonly sizes: { readonly requestBytesMax: number; readonly answerBytesMax: number };
   readonly shutdown: { readonly delayMs: number; readonly drainMs: number };
   /** True when no upstream is configured and the built-in simulator stands in as `demo`. */
@@ -85,4 +99,6 @@ export interface ConfigMistake {
   readonly message: string;
 }
 
-export type ConfigResult = { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly mistakes: readonly ConfigMistake[] };
+export type ConfigResult =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly mistakes: readonly ConfigMistake[] };

@@ -1,0 +1,34 @@
+/** When an upstream that asked for patience may be asked again. All times are milliseconds of one monotonic clock. */
+
+/** Longest time an upstream's own `Retry-After` is honoured; a hint of days would take it out for good. */
+export const COOLDOWN_MS_MAX: number = 3_600_000;
+/** Used when a throttling answer names no time. */
+export const THROTTLED_DEFAULT_MS: number = 1_000;
+/** A refused secret or an empty account does not heal by itself; one request a minute finds out when it has. */
+export const CREDENTIAL_COOLDOWN_MS: number = 60_000;
+
+/** The later of the present deadline and the new one: a second hint never shortens the first. */
+export function extendCooldown(until: number, now: number, forMs: number): number {
+  return Math.max(until, now + Math.min(Math.max(forMs, 0), COOLDOWN_MS_MAX));
+}
+
+/**
+ * Reads `retry-after-ms`, else `retry-after` (seconds, may be a fraction, or an HTTP date).
+ * @param wallNow wall-clock milliseconds, for the date form.
+ * @returns milliseconds from now, or null when the headers say nothing usable.
+ */
+export function retryAfterMs(headers: Readonly<Record<string, string | undefined>>, wallNow: number): number | null {
+  const ms = decimal(headers["retry-after-ms"]);
+  if (ms !== null) return ms;
+  const text = headers["retry-after"];
+  const seconds = decimal(text);
+  if (seconds !== null) return seconds * 1000;
+  if (text === undefined) return null;
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? null : Math.max(0, date - wallNow);
+}
+
+function decimal(text: string | undefined): number | null {
+  if (text === undefined || !/^\s*\d{1,12}(\.\d{1,6})?\s*$/.test(text)) return null;
+  return Number(text);
+}

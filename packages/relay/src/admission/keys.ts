@@ -1,0 +1,145 @@
+/** API keys: made, hashed, recognised. A key's text is seen once, when it is made, and never stored. */
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { crc32 } from "node:zlib";
+
+/** The account that exists from the first start. */
+export const DEFAULT_ACCOUNT = "default";
+
+/** Prefix of keys made here; only these carry a checksum. */
+const GENERATED_PREFIX = "sk-mr-";
+const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const SECRET_LENGTH = 43;
+const CHECKSUM_LENGTH = 6;
+const KEY_LENGTH_MIN = 16;
+const KEY_LENGTH_MAX = 256;
+
+export interface KeyRecord {
+  readonly id: string;
+  readonly accountId: string;
+  readonly name: string;
+  /** SHA-256 of the whole key. */
+  readonly sha256: Buffer;
+  /** First characters and the last four, for people to tell keys apart. */
+  readonly hint: string;
+  readonly createdAt: number;
+  readonly expiresAt: number | null;
+  readonly revokedAt: number | null;
+}
+
+export type KeyVerdict =
+  | { readonly ok: true; readonly key: KeyRecord }
+  | { readonly ok: false; readonly code: "key_malformed" | "key_invalid" | "key_revoked" | "key_expired" };
+
+/** Reads and keeps keys. Adapters live in `store/`. */
+export interface KeyStore {
+  list(): KeyRecord[];
+  /** Both resolve when the change is on disk. */
+  insert(key: KeyRecord): Promise<void>;
+  revoke(id: string, at: number): Promise<void>;
+}
+
+/** A new key: `sk-mr-`, 256 bits in base 62, and a checksum that catches a mistyped one without a look-up. */
+function generateKey(): string {
+  const secret = base62(BigInt(`0x${randomBytes(32).toString("hex")}`), SECRET_LENGTH);
+  return `${GENERATED_PREFIX}${secret}${checksum(secret)}`;
+}
+
+function checksum(secret: string): string {
+  return base62(BigInt(crc32(GENERATED_PREFIX + secret)), CHECKSUM_LENGTH);
+}
+
+function base62(value: bigint, length: number): string {
+  let rest = value;
+  let text = "";
+  for (let i = 0; i < length; i++) {
+    text = ALPHABET.charAt(Number(rest % 62n)) + text;
+    rest /= 62n;
+  }
+  return text;
+}
+
+/** True when a text can be a key at all: `sk-`, a sane length, visible ASCII, and the checksum where one belongs. */
+export function isWellFormed(text: string): boolean {
+  if (text.length < KEY_LENGTH_MIN || text.length > KEY_LENGTH_MAX) return false;
+  if (!/^sk-[\x21-\x7e]+$/.test(text)) return false;
+  if (!text.startsWith(GENERATED_PREFIX)) return true;
+  const body = text.slice(GENERATED_PREFIX.length);
+  const secret = body.slice(0, -CHECKSUM_LENGTH);
+  return secret.length === SECRET_LENGTH && body.slice(-CHECKSUM_LENGTH) === checksum(secret);
+}
+
+export function sha256(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
+
+/** What may be shown of a key. */
+function hintOf(key: string): string {
+  return `${key.slice(0, 8)}...${key.slice(-4)}`;
+}
+
+/** The record of a key whose text is given. */
+export function recordOf(text: string, accountId: string, name: string, createdAt: number): KeyRecord {
+  const id = `key_${randomBytes(10).toString("hex")}`;
+  return { id, accountId, name, sha256: sha256(text), hint: hintOf(text), createdAt, expiresAt: null, revokedAt: null };
+}
+
+/** A new key: its text, to be shown once, and its record. */
+export function newKeyRecord(accountId: string, name: string, createdAt: number): { text: string; record: KeyRecord } {
+  const text = generateKey();
+  return { text, record: recordOf(text, accountId, name, createdAt) };
+}
+
+/** All keys in memory, found by their hash. The data plane asks nothing else. */
+export class KeyRing {
+  readonly #byHash = new Map<string, KeyRecord>();
+  readonly #store: KeyStore;
+
+  constructor(store: KeyStore) {
+    this.#store = store;
+    for (const key of store.list()) this.#keep(key);
+  }
+
+  #keep(key: KeyRecord): void {
+    this.#byHash.set(key.sha256.toString("base64"), key);
+  }
+
+  /** @param text the key as the client sent it, already trimmed. @param now wall-clock milliseconds. */
+  verify(text: string, now: number): KeyVerdict {
+    if (!isWellFormed(text)) return { ok: false, code: "key_malformed" };
+    const hash = sha256(text);
+    const key = this.#byHash.get(hash.toString("base64"));
+    if (key === undefined || !timingSafeEqual(key.sha256, hash)) return { ok: false, code: "key_invalid" };
+    if (key.revokedAt !== null) return { ok: false, code: "key_revoked" };
+    if (key.expiresAt !== null && key.expiresAt <= now) return { ok: false, code: "key_expired" };
+    return { ok: true, key };
+  }
+
+  list(): KeyRecord[] {
+    return [...this.#byHash.values()].toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
+  }
+
+  find(id: string): KeyRecord | undefined {
+    return [...this.#byHash.values()].find((key) => key.id === id);
+  }
+
+  /** The record of a key's text, whatever its state. */
+  findText(text: string): KeyRecord | undefined {
+    return this.#byHash.get(sha256(text).toString("base64"));
+  }
+
+  async insert(key: KeyRecord): Promise<void> {
+    await this.#store.insert(key);
+    this.#keep(key);
+  }
+
+  /** Revoking twice keeps the first time. Null when there is no such key. */
+  async revoke(id: string, at: number): Promise<KeyRecord | null> {
+    const key = this.find(id);
+    if (key === undefined) return null;
+    if (key.revokedAt !== null) return key;
+    await this.#store.revoke(id, at);
+    const revoked = { ...key, revokedAt: at };
+    this.#keep(revoked);
+    return revoked;
+  }
+}

@@ -1,0 +1,144 @@
+/** Wires the parts by hand. What `main.ts` starts, and what tests start. */
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { KeyRing } from "./admission/keys.ts";
+import type { KeyStore } from "./admission/keys.ts";
+import { DrainBudget } from "./chat/answer.ts";
+import type { ChatParts, Running } from "./chat/answer.ts";
+import { Redactor } from "./chat/redact.ts";
+import { STREAM_TIMES } from "./chat/stream-out.ts";
+import type { StreamTimes } from "./chat/stream-out.ts";
+import { Ticker } from "./chat/ticker.ts";
+import type { Config } from "./config/config.ts";
+import { closeMatches } from "./config/nearest.ts";
+import { resolveModel } from "./config/resolve-model.ts";
+import { controlApi } from "./control/api.ts";
+import { BodyBudget } from "./edge/body.ts";
+import { handle } from "./edge/handler.ts";
+import type { EdgeParts } from "./edge/handler.ts";
+import { createListener } from "./edge/server.ts";
+import type { Log } from "./insight/log.ts";
+import { watchLoop } from "./insight/loop-lag.ts";
+import { Metrics } from "./insight/metrics.ts";
+import type { RowStore } from "./insight/row.ts";
+import { providerOf } from "./provider/registry.ts";
+import { undiciDialer } from "./upstream/dial.ts";
+import { Health } from "./upstream/health.ts";
+
+/** Upstream calls that may run on without a client, all together. */
+const DRAINS_MAX = 100;
+/** Request bodies in memory, all together. */
+const BODIES_BYTES_MAX = 512 * 1024 * 1024;
+const BODY_GRACE_MS = 30_000;
+/** After an answer was told to stop, its last words and its row get this long. */
+const STOP_GRACE_MS = 3_000;
+
+export interface AppParts {
+  readonly config: Config;
+  readonly rows: RowStore;
+  readonly keyStore: KeyStore;
+  readonly log: Log;
+  readonly streamTimes?: StreamTimes;
+  readonly bodyGraceMs?: number;
+}
+
+export interface App {
+  readonly keys: KeyRing;
+  readonly metrics: Metrics;
+  /** Binds and serves. @returns the port. Rejects when the address cannot be bound. */
+  listen(): Promise<number>;
+  /** Readiness off, then, after the balancer's delay, no new connections; answers may end until `drainMs`, then are stopped. */
+  stop(settings?: { delayMs: number; drainMs: number }): Promise<void>;
+  /** Ends the drain now. */
+  hurry(): void;
+}
+
+/** Builds a relay that is not listening yet. */
+export function buildApp(parts: AppParts): App {
+  const { config, log } = parts;
+  const running = new Set<Running>();
+  const health = new Health(config.upstreams, performance.now());
+  const dialer = undiciDialer();
+  const metrics = new Metrics({
+    streamsActive: () => running.size,
+    rowsWaiting: () => parts.rows.waiting,
+    upstreams: () => health.report(performance.now()),
+  });
+  const secrets = [...config.upstreams.values()].flatMap((upstream) => (upstream.apiKey === null ? [] : [upstream.apiKey]));
+  const chat: ChatParts = {
+    upstreams: config.upstreams,
+    providerOf,
+    health,
+    dialer,
+    ticker: new Ticker(),
+    redactor: new Redactor(secrets),
+    rows: parts.rows,
+    metrics,
+    drains: new DrainBudget(DRAINS_MAX),
+    streamTimes: parts.streamTimes ?? STREAM_TIMES,
+    answerBytesMax: config.sizes.answerBytesMax,
+    onRow: (row) => log.request(row),
+    onTrouble: (message) => log.trouble(message),
+  };
+  const keys = new KeyRing(parts.keyStore);
+  const known = [...config.models.keys()];
+  let isStopping = false;
+  const edge: EdgeParts = {
+    config: () => config,
+    keys,
+    chat,
+    resolve: (name) => resolveModel(config, name),
+    closeMatches: (name) => closeMatches(name, known),
+    bodyLimits: { bytesMax: config.sizes.requestBytesMax, graceMs: parts.bodyGraceMs ?? BODY_GRACE_MS },
+    bodyBudget: new BodyBudget(BODIES_BYTES_MAX),
+    notReady: () => (isStopping ? "stopping" : parts.rows.hasRoom ? null : "store_unavailable"),
+    metrics: () => metrics.render(),
+    admin: controlApi({ keys, adminToken: config.adminToken, isLoopback: isLoopbackHost(config.listen.host) }),
+    running,
+  };
+  const server = createListener({
+    handle: (request, response, requestId) => handle(request, response, requestId, edge),
+    onBug: (requestId, error) =>
+      log.trouble(`bug in ${requestId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+  });
+  const lag = watchLoop((seconds) => metrics.loopLag.observe({}, seconds));
+  let hurry: () => void = () => undefined;
+  const hurried = new Promise<void>((resolve) => (hurry = resolve));
+
+  async function stop(settings = config.shutdown): Promise<void> {
+    isStopping = true;
+    const wait = (ms: number): Promise<unknown> => Promise.race([new Promise((resolve) => setTimeout(resolve, ms)), hurried]);
+    if (settings.delayMs > 0) await wait(settings.delayMs);
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeIdleConnections();
+    await Promise.race([wait(settings.drainMs), allDone(running)]);
+    const left = [...running];
+    for (const each of left) each.stop();
+    await Promise.race([Promise.all(left.map((each) => each.done)), new Promise((resolve) => setTimeout(resolve, STOP_GRACE_MS))]);
+    server.closeIdleConnections();
+    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 250))]);
+    server.closeAllConnections();
+    lag.stop();
+    await dialer.close();
+  }
+
+  return { keys, metrics, listen: () => listen(server, config.listen), stop, hurry };
+}
+
+async function allDone(running: ReadonlySet<Running>): Promise<void> {
+  while (running.size > 0) await Promise.all([...running].map((each) => each.done));
+}
+
+function listen(server: Server, address: Config["listen"]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(address.port, address.host, () => {
+      server.removeListener("error", reject);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
+
+function isLoopbackHost(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
+}

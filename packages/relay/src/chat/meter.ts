@@ -1,0 +1,44 @@
+/** Counts one attempt's answer: tokens, events, times. Reads events beside their bytes and changes nothing. */
+import { estimateTokens } from "@millrace/policy/estimate";
+import type { EventFacts, Usage } from "../provider/provider.ts";
+
+export const NO_USAGE: Usage = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0, reasoning: 0 };
+
+export class Meter {
+  usage: Usage | null = null;
+  events = 0;
+  contentEvents = 0;
+  estimatedOutput = 0;
+  firstContentAt: number | null = null;
+  lastContentAt = 0;
+  gapMaxMs = 0;
+  readonly finished = new Map<number, string>();
+  readonly #choices = new Set<number>();
+
+  /** Takes one event. @returns the gap to the content event before it in ms, or null. */
+  add(facts: EventFacts, now: number): number | null {
+    this.events += 1;
+    if (facts.usage !== null) this.usage = facts.usage;
+    for (const index of facts.choices) this.#choices.add(index);
+    for (const choice of facts.finished) this.finished.set(choice.index, choice.reason);
+    if (!facts.hasContent) return null;
+    this.estimatedOutput += estimateTokens(facts.text);
+    this.contentEvents += 1;
+    const gap = this.firstContentAt === null ? null : now - this.lastContentAt;
+    this.firstContentAt ??= now;
+    this.lastContentAt = now;
+    if (gap !== null && gap > this.gapMaxMs) this.gapMaxMs = gap;
+    return gap;
+  }
+
+  /** Every choice that was begun or asked for has its finish reason. */
+  isFinished(choicesAsked: number): boolean {
+    const expected = Math.max(choicesAsked, this.#choices.size, 1);
+    return this.finished.size >= expected;
+  }
+
+  get itlMeanMs(): number | null {
+    if (this.firstContentAt === null || this.contentEvents < 2) return null;
+    return (this.lastContentAt - this.firstContentAt) / (this.contentEvents - 1);
+  }
+}

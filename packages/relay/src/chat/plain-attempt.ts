@@ -1,0 +1,150 @@
+/** Reads one upstream's plain answer. Up to a bound it is judged whole before a byte leaves; a larger one passes on. */
+import type { ErrorCode } from "@millrace/wire/error-codes";
+import { findMember, JsonScanner } from "@millrace/wire/json-scan";
+import type { JsonMember } from "@millrace/wire/json-scan";
+import { isObject } from "../provider/upstream-error.ts";
+import type { AnswerHeaders } from "../upstream/dial.ts";
+import { Attempt } from "./attempt.ts";
+import type { AttemptInput } from "./attempt.ts";
+import type { Sink } from "./sink.ts";
+
+/** A plain answer up to this size is read whole before its status leaves. */
+const JUDGED_BYTES_MAX = 1024 * 1024;
+/** Of a larger answer, the newest bytes stay here, so that a member found in them can still be changed. */
+const WINDOW_BYTES = 64 * 1024;
+/** Values in the answer: a batch of long embeddings has millions of numbers. */
+const ITEMS_MAX = 64 * 1024 * 1024;
+
+export class PlainAttempt extends Attempt {
+  readonly #sink: Sink;
+  readonly #open: () => void;
+  readonly #publicModel: Buffer | null;
+  #read: Buffer[] = [];
+  #bytes = 0;
+  #scanner: JsonScanner | null = null;
+  /** Offset of the first held byte in the upstream's body. */
+  #heldFrom = 0;
+  /** Members that were looked at. */
+  #settled = 0;
+  /** The whole small answer, ready to leave. */
+  body: Buffer | null = null;
+
+  constructor(input: AttemptInput, sink: Sink, open: () => void) {
+    super(input);
+    this.#sink = sink;
+    this.#open = open;
+    this.#publicModel = input.wire.model === input.request.model ? null : Buffer.from(JSON.stringify(input.request.model));
+  }
+
+  protected onSuccess(headers: AnswerHeaders): void {
+    const type = headers["content-type"] ?? "application/json";
+    if (!/json|text\/plain/i.test(type)) this.collectError();
+  }
+
+  protected describeWrong(status: number): string {
+    return `answered ${status} without JSON`;
+  }
+
+  protected onBody(bytes: Buffer): void {
+    this.#read.push(bytes);
+    this.#bytes += bytes.length;
+    if (this.#bytes > this.input.answerBytesMax)
+      return this.onBreak("upstream_failed", `sent more than ${this.input.answerBytesMax} bytes`);
+    if (this.#bytes <= JUDGED_BYTES_MAX) return;
+    this.#passOn();
+  }
+
+  /** Sends what is older than the window; members that were completed in it are seen to first. */
+  #passOn(): void {
+    const isFirst = this.#scanner === null;
+    this.#scanner ??= new JsonScanner({ depthMax: 64, itemsMax: ITEMS_MAX });
+    const fresh = isFirst ? this.#read : this.#read.slice(-1);
+    for (const piece of fresh)
+      if (this.#scanner.push(piece) !== null) return this.onBreak("upstream_failed", "sent an answer that is not JSON");
+    this.#read = [this.input.redactor.clean(Buffer.concat(this.#read))];
+    for (const member of this.#scanner.members.slice(this.#settled)) this.#settle(member);
+    this.#settled = this.#scanner.members.length;
+    this.#sendUntil(this.#heldFrom + this.#held.length - WINDOW_BYTES);
+  }
+
+  get #held(): Buffer {
+    return this.#read[0] ?? Buffer.alloc(0);
+  }
+
+  #settle(member: JsonMember): void {
+    if (member.valueStart < this.#heldFrom || this.isOver) return;
+    if (member.key === "usage" || member.key === "error") this.#readMember(member);
+    if (member.key !== "model" || this.#publicModel === null) return;
+    this.#sendUntil(member.valueStart);
+    this.#send(this.#publicModel);
+    this.#read = [this.#held.subarray(member.valueEnd - this.#heldFrom)];
+    this.#heldFrom = member.valueEnd;
+  }
+
+  #readMember(member: JsonMember): void {
+    const value = JSON.parse(this.#held.toString("utf8", member.valueStart - this.#heldFrom, member.valueEnd - this.#heldFrom)) as unknown;
+    const facts = this.input.provider.readPlain({ [member.key]: value, data: [] });
+    if (facts.error !== null) return this.onBreak("upstream_failed", "answered with an error in a success");
+    this.input.meter.add(facts, performance.now());
+  }
+
+  /** @param end offset in the upstream's body. */
+  #sendUntil(end: number): void {
+    const count = end - this.#heldFrom;
+    if (count <= 0 || this.isOver) return;
+    this.#send(this.#held.subarray(0, count));
+    this.#read = [this.#held.subarray(count)];
+    this.#heldFrom = end;
+  }
+
+  #send(bytes: Buffer): void {
+    if (this.isDraining) return;
+    if (!this.#sink.isOpen) this.#open();
+    if (!this.#sink.write(bytes)) this.pause();
+  }
+
+  protected onBodyEnd(): void {
+    const whole = Buffer.concat(this.#read);
+    if (this.#scanner !== null) return this.#endLarge(whole, this.#scanner);
+    const parsed = parse(whole);
+    if (parsed === undefined)
+      return this.fail(
+        "failed",
+        whole.toString("utf8", 0, 256).trim() === "" ? "answered with an empty body" : "answered with something that is not JSON",
+      );
+    const facts = this.input.provider.readPlain(parsed);
+    if (facts.error !== null) {
+      const message = this.input.redactor.cleanText(facts.error.message);
+      return this.fail("failed", "answered with an error in a success", { error: { ...facts.error, message } });
+    }
+    if (!facts.hasContent) return this.fail("failed", "answered without an answer");
+    this.input.meter.add(facts, performance.now());
+    this.body = this.input.redactor.clean(this.#withPublicModel(whole, parsed));
+    this.finish({ kind: "complete", marks: [] });
+  }
+
+  #endLarge(rest: Buffer, scanner: JsonScanner): void {
+    if (scanner.end() !== null) return this.onBreak("upstream_truncated", "ended in the middle of its answer");
+    this.body = rest;
+    this.finish({ kind: "complete", marks: [] });
+  }
+
+  #withPublicModel(whole: Buffer, parsed: unknown): Buffer {
+    if (this.#publicModel === null || !isObject(parsed) || !Object.hasOwn(parsed, "model")) return whole;
+    const place = findMember(whole, "model");
+    return place === null ? whole : Buffer.concat([whole.subarray(0, place.start), this.#publicModel, whole.subarray(place.end)]);
+  }
+
+  protected onBreak(code: ErrorCode, detail: string): void {
+    if (this.#sink.isOpen || this.isDraining) return this.finish({ kind: "broken", code, detail, note: null });
+    this.fail(code === "upstream_truncated" || code === "upstream_failed" ? "failed" : "timeout", detail);
+  }
+}
+
+function parse(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString("utf8")) as unknown;
+  } catch {
+    return undefined;
+  }
+}

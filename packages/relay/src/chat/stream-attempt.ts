@@ -1,0 +1,201 @@
+/** Reads one upstream's event stream and passes whole events on, as they came, reading beside them. */
+import type { ErrorCode } from "@millrace/wire/error-codes";
+import { findMember } from "@millrace/wire/json-scan";
+import { frameEvent, SseScanner } from "@millrace/wire/sse";
+import type { SseHandler } from "@millrace/wire/sse";
+import type { EventFacts } from "../provider/provider.ts";
+import type { AnswerHeaders } from "../upstream/dial.ts";
+import { Attempt } from "./attempt.ts";
+import type { AttemptInput } from "./attempt.ts";
+import type { StreamOut } from "./stream-out.ts";
+
+/** Of lines that are no events, this much is kept: some upstreams put their error there, bare. */
+const STRAY_BYTES_MAX = 4096;
+
+export class StreamAttempt extends Attempt implements SseHandler {
+  readonly #out: StreamOut;
+  readonly #scanner: SseScanner;
+  readonly #onGap: (ms: number) => void;
+  /** The public name as JSON, when the upstream knows the model by another one. */
+  readonly #publicModel: Buffer | null;
+  readonly #marks = new Set<string>();
+  #sawDone = false;
+  #sawEvent = false;
+  #stray = "";
+  /** The packet in work, and the run of its bytes that goes out untouched. */
+  #packet: Buffer = Buffer.alloc(0);
+  #runStart = 0;
+  #runEnd = 0;
+  #pieces: Uint8Array[] = [];
+  #hasContent = false;
+  #now = 0;
+  #mayHoldSecret = false;
+
+  constructor(input: AttemptInput, out: StreamOut, onGap: (ms: number) => void) {
+    super(input);
+    this.#out = out;
+    this.#onGap = onGap;
+    this.#scanner = new SseScanner(this, { eventBytesMax: input.upstream.eventBytesMax });
+    this.#publicModel = input.wire.model === input.request.model ? null : Buffer.from(JSON.stringify(input.request.model));
+  }
+
+  protected onSuccess(headers: AnswerHeaders): void {
+    const type = headers["content-type"];
+    if (type !== undefined && !/^\s*text\/event-stream\s*(;|$)/i.test(type)) this.collectError();
+  }
+
+  protected describeWrong(status: number): string {
+    return `answered ${status} without an event stream`;
+  }
+
+  protected onBody(bytes: Buffer, now: number): void {
+    this.#packet = bytes;
+    this.#runStart = this.#runEnd = 0;
+    this.#now = now;
+    this.#mayHoldSecret = this.input.redactor.holdsSecret(bytes);
+    const isInBounds = this.#scanner.push(bytes);
+    this.#flush();
+    if (this.isOver) return;
+    if (this.#sawDone) return this.#complete();
+    if (!isInBounds) this.#break("upstream_failed", `sent an event larger than ${this.input.upstream.eventBytesMax} bytes`);
+  }
+
+  onStray(line: Uint8Array): void {
+    if (this.#stray.length < STRAY_BYTES_MAX) this.#stray += `${Buffer.from(line).toString("utf8")}\n`;
+  }
+
+  onEvent(data: Uint8Array, frame: Uint8Array | null, type: string): void {
+    if (this.isOver || this.#sawDone) return;
+    const bytes = asBuffer(data);
+    const text = bytes.toString("utf8");
+    if (isBlank(text)) return;
+    this.clock.event(this.#now);
+    if (bytes.length < 64 && text.trim() === "[DONE]") {
+      this.#sawDone = true;
+      return;
+    }
+    const event = parse(text);
+    if (event === undefined || typeof event !== "object" || event === null) return this.#onMalformed();
+    this.#sawEvent = true;
+    this.#onFacts(this.input.provider.read(event), bytes, frame, type);
+  }
+
+  #onMalformed(): void {
+    if (this.input.upstream.malformed === "skip") this.#marks.add("malformed_skipped");
+    else this.#break("upstream_failed", "sent an event that is not JSON");
+  }
+
+  #onFacts(facts: EventFacts, data: Buffer, frame: Uint8Array | null, type: string): void {
+    const gap = this.input.meter.add(facts, this.#now);
+    if (gap !== null) this.#onGap(gap);
+    if (facts.error !== null) return this.#break("upstream_failed", "reported an error in its stream", facts.error.message);
+    if (type === "error") return this.#break("upstream_failed", "reported an error in its stream");
+    const isForeign = type !== "message" && facts.choices.length === 0 && facts.usage === null;
+    if (isForeign || (facts.isUsageOnly && this.input.wire.askedForUsage)) return;
+    this.#hasContent ||= facts.hasContent;
+    this.#pass(data, frame);
+  }
+
+  #pass(data: Buffer, frame: Uint8Array | null): void {
+    if (this.#publicModel !== null || this.#mayHoldSecret) return this.#passChanged(data);
+    if (frame === null) return this.#add(Buffer.from(frameEvent(data)));
+    if (frame.buffer !== this.#packet.buffer) return this.#add(Buffer.from(frame));
+    const start = frame.byteOffset - this.#packet.byteOffset;
+    if (start !== this.#runEnd) {
+      this.#closeRun();
+      this.#runStart = start;
+    }
+    this.#runEnd = start + frame.length;
+  }
+
+  #passChanged(data: Buffer): void {
+    let changed: Buffer = data;
+    const place = this.#publicModel === null ? null : findMember(changed, "model");
+    if (place !== null && this.#publicModel !== null)
+      changed = Buffer.concat([changed.subarray(0, place.start), this.#publicModel, changed.subarray(place.end)]);
+    this.#add(Buffer.from(frameEvent(this.input.redactor.clean(changed))));
+  }
+
+  #add(piece: Uint8Array): void {
+    this.#closeRun();
+    this.#pieces.push(piece);
+  }
+
+  #closeRun(): void {
+    if (this.#runEnd > this.#runStart) this.#pieces.push(this.#packet.subarray(this.#runStart, this.#runEnd));
+    this.#runStart = this.#runEnd = 0;
+  }
+
+  /** One write per packet. Until there is content, events are only held. */
+  #flush(): void {
+    this.#closeRun();
+    const pieces = this.#pieces;
+    if (pieces.length === 0) return;
+    this.#pieces = [];
+    if (this.isDraining) return;
+    if (this.#hasContent) {
+      if (!this.#out.send(pieces, this.#now)) this.pause();
+    } else if (!this.#out.hold(pieces)) this.#break("upstream_failed", "sent too many events without content");
+  }
+
+  protected onBodyEnd(): void {
+    const { incompleteTail } = this.#scanner.end();
+    const isWhole = !incompleteTail && this.input.meter.isFinished(this.input.request.choices);
+    if (isWhole) {
+      this.#marks.add("missing_done");
+      return this.finish({ kind: "complete", marks: [...this.#marks] });
+    }
+    if (!this.#sawEvent && this.#stray !== "") return this.#break("upstream_failed", "sent no events", this.#stray);
+    this.#break("upstream_truncated", this.#sawEvent ? "ended its stream without a finish" : "sent no events");
+  }
+
+  #complete(): void {
+    if (this.input.meter.finished.size === 0) {
+      if (!this.#out.hasContent && !this.isDraining) return this.#break("upstream_truncated", "ended its stream without an answer");
+      if (this.input.upstream.finish === "required") return this.#break("upstream_truncated", "ended its stream without a finish reason");
+      this.#marks.add("missing_finish_reason");
+    }
+    this.finish({ kind: "complete", marks: [...this.#marks] });
+  }
+
+  protected onBreak(code: ErrorCode, detail: string): void {
+    this.#break(code, detail);
+  }
+
+  /** What is wrong, in two meanings: before content the next upstream may try, after it the stream is broken. */
+  #break(code: ErrorCode, detail: string, words: string | null = null): void {
+    if (this.isOver) return;
+    this.#flushBeforeBreak();
+    const note = words === null ? null : this.input.redactor.cleanText(words).slice(0, 2_000);
+    if (this.#out.hasContent || this.isDraining) return this.finish({ kind: "broken", code, detail, note });
+    this.#out.dropHeld();
+    const isLate = code === "upstream_stalled" || code === "upstream_timeout";
+    this.fail(isLate ? "timeout" : "failed", detail, {
+      error: note === null ? null : { message: note, type: null, code: null, param: null },
+    });
+  }
+
+  /** Whole events that came in the same packet as the break still belong to the client, if any had content. */
+  #flushBeforeBreak(): void {
+    this.#closeRun();
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    if (pieces.length > 0 && this.#hasContent && !this.isDraining) this.#out.send(pieces, this.#now);
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function isBlank(text: string): boolean {
+  return text.length < 256 && text.trim() === "";
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,61 @@
+/** The `millrace` command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage. */
+import { Command, CommanderError } from "commander";
+import { runCheck } from "./check.ts";
+import { addKeyCommands } from "./key.ts";
+import { runServe } from "./serve.ts";
+import { wholeNumber } from "./values.ts";
+import { runSimulate } from "../simulator/command.ts";
+import { fail } from "./fail.ts";
+
+const program = new Command("millrace")
+  .description("A self-hosted streaming relay for LLM traffic.")
+  .version("0.1.0")
+  .showHelpAfterError("(millrace --help shows the commands)")
+  .exitOverride();
+
+program
+  .command("serve")
+  .description("start the relay")
+  .option("--config <file>", "configuration file (YAML or JSON); it then owns upstreams and models")
+  .option("--host <host>", "address to listen on (127.0.0.1)")
+  .option("--port <number>", "port to listen on (8787)", wholeNumber)
+  .option("--data <dir>", "data directory (./data)")
+  .action(runServe);
+
+program
+  .command("check <file>")
+  .description("check a configuration file: every mistake at once, with its place")
+  .option("--json", "print JSON")
+  .action(runCheck);
+
+program
+  .command("simulate")
+  .description("start the built-in OpenAI-compatible upstream, with scripted faults")
+  .option("--host <host>", "address to listen on (127.0.0.1)")
+  .option("--port <number>", "port to listen on (a free one)", wholeNumber)
+  .option("--ttft <time>", "time to the first token, e.g. 80ms")
+  .option("--rate <events>", "events a second, e.g. 60/s; 0 is as fast as it goes")
+  .option("--seed <number>", "seed of everything that is drawn", wholeNumber)
+  .option(
+    "--fault <spec>",
+    "name[=value][@share], e.g. cut=1200@5%; may be given several times",
+    (spec: string, specs: string[]) => [...specs, spec],
+    [],
+  )
+  .action(async (given: { host?: string; port?: number; ttft?: string; rate?: string; seed?: number; fault: string[] }) => {
+    const { fault, ...rest } = given;
+    const result = await runSimulate({ ...rest, faults: fault });
+    if ("errors" in result) return fail(result.errors.join("\n"), 2);
+    const simulator = result.ok;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void simulator.close().then(() => process.exit(0)));
+    return undefined;
+  });
+
+addKeyCommands(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else fail(error instanceof Error ? error.message : String(error), 1);
+}

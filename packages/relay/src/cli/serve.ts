@@ -1,0 +1,50 @@
+/** `millrace serve`. */
+import { formatMistakes, loadConfig } from "../config/load.ts";
+import { serve } from "../main.ts";
+import type { Served } from "../main.ts";
+import { fail } from "./fail.ts";
+
+export interface ServeOptions {
+  readonly config?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly data?: string;
+}
+
+/** Starts the relay and stays until a signal: the first drains, the second ends at once. */
+export async function runServe(given: ServeOptions): Promise<void> {
+  const loaded = await loadConfig({
+    file: given.config,
+    host: given.host,
+    port: given.port,
+    data: given.data,
+    env: process.env,
+    cwd: process.cwd(),
+  });
+  if (!loaded.ok) return fail(`the configuration has mistakes:\n${formatMistakes(loaded.mistakes)}`, 1);
+  const served = await serve(loaded.config, (line) => process.stdout.write(`${line}\n`)).catch((error: unknown) => {
+    fail(describe(error, loaded.config.listen), 1);
+    return null;
+  });
+  if (served === null) return;
+  process.on("SIGTERM", () => void end(served, loaded.config.shutdown));
+  process.on("SIGINT", () => void end(served, { ...loaded.config.shutdown, delayMs: 0 }));
+}
+
+let isEnding = false;
+
+async function end(served: Served, shutdown: { delayMs: number; drainMs: number }): Promise<void> {
+  if (isEnding) return served.app.hurry();
+  isEnding = true;
+  await served.stop(shutdown);
+  process.exit(0);
+}
+
+function describe(error: unknown, listen: { host: string; port: number }): string {
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  if (code === "EADDRINUSE")
+    return `port ${listen.port} on ${listen.host} is in use: stop what listens there, or choose another with --port`;
+  if (code === "EACCES")
+    return `may not listen on ${listen.host}:${listen.port}, or may not write the data directory: choose others with --port and --data`;
+  return error instanceof Error ? error.message : String(error);
+}

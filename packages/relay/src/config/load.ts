@@ -1,0 +1,99 @@
+/** Reads flags, environment, `.env` and configuration file once and makes the frozen configuration. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import type { ConfigMistake, ConfigResult } from "./config.ts";
+import { parseDotenv, type Variables } from "./dotenv.ts";
+import { readSettings } from "./environment-settings.ts";
+import { routingFromEnvironment } from "./from-environment.ts";
+import { type FileReading, readConfigFile } from "./from-file.ts";
+import { newNotes, type Notes } from "./notes.ts";
+import { assembleConfig, type Settings } from "./settings.ts";
+import { isPort, parseHost } from "./values.ts";
+
+export interface LoadRequest {
+  /** `--config`. */
+  readonly file?: string | undefined;
+  /** `--host`. */
+  readonly host?: string | undefined;
+  /** `--port`. */
+  readonly port?: number | undefined;
+  /** `--data`. */
+  readonly data?: string | undefined;
+  readonly env: Variables;
+  /** Where `.env` lies, and what `file` is relative to. */
+  readonly cwd: string;
+}
+
+const FILE_CHARS_MAX = 1024 ** 2;
+
+const FAULTS: Readonly<Record<string, string>> = {
+  ENOENT: "does not exist",
+  EACCES: "may not be read by this user",
+  EISDIR: "is a directory",
+  TOO_LARGE: "is larger than 1 MiB",
+};
+
+/** Flags win over the environment, that over `.env`, that over the file, that over the defaults. Never throws. */
+export async function loadConfig(request: LoadRequest): Promise<ConfigResult> {
+  const notes = newNotes();
+  const variables = await readVariables(request, notes);
+  const fromEnvironment = readSettings(variables, notes);
+  const reading = request.file === undefined ? null : await readFileOf(request.file, request.cwd, variables, notes);
+  const isOwnedByFile = request.file !== undefined && (reading === null || reading.routing !== null);
+  const routing = isOwnedByFile ? reading?.routing : routingFromEnvironment(variables, notes);
+  const flags = flagSettings(request, notes);
+  if (notes.mistakes.length > 0 || routing === undefined || routing === null) return { ok: false, mistakes: notes.mistakes };
+  const layers = [flags, fromEnvironment, reading?.settings ?? {}];
+  return { ok: true, config: assembleConfig(layers, routing, notes.warnings) };
+}
+
+/** One mistake a line, for people. */
+export function formatMistakes(mistakes: readonly ConfigMistake[]): string {
+  return mistakes.map(({ place, message }) => `${place}: ${message}`).join("\n");
+}
+
+async function readVariables({ env, cwd }: LoadRequest, notes: Notes): Promise<Variables> {
+  const text = await readText(join(cwd, ".env"));
+  if ("code" in text) {
+    if (text.code !== "ENOENT") notes.warnings.push(`.env ${FAULTS[text.code] ?? "cannot be read"}, so it was left out.`);
+    return env;
+  }
+  const { variables, mistakes } = parseDotenv(text.text, ".env");
+  notes.mistakes.push(...mistakes);
+  return { ...variables, ...env };
+}
+
+async function readFileOf(file: string, cwd: string, variables: Variables, notes: Notes): Promise<FileReading | null> {
+  const text = await readText(resolve(cwd, file));
+  if ("text" in text) return readConfigFile(text.text, file, variables, notes);
+  notes.mistakes.push({
+    place: file,
+    message: `The configuration file ${FAULTS[text.code] ?? "cannot be read"}.`,
+  });
+  return null;
+}
+
+async function readText(path: string): Promise<{ readonly text: string } | { readonly code: string }> {
+  try {
+    const text = await readFile(path, "utf8");
+    return text.length > FILE_CHARS_MAX ? { code: "TOO_LARGE" } : { text };
+  } catch (error) {
+    return { code: (error as NodeJS.ErrnoException).code ?? "UNKNOWN" };
+  }
+}
+
+function flagSettings({ host, port, data }: LoadRequest, notes: Notes): Settings {
+  const parsed = host === undefined ? null : parseHost(host);
+  if (parsed !== null && "fault" in parsed) refuseFlag("--host", parsed.fault, notes);
+  if (port !== undefined && !isPort(String(port))) refuseFlag("--port", "must be a port number from 0 to 65535", notes);
+  if (data === "") refuseFlag("--data", "must not be empty", notes);
+  return {
+    host: parsed !== null && "value" in parsed ? parsed.value : undefined,
+    port,
+    dataDir: data,
+  };
+}
+
+function refuseFlag(flag: string, fault: string, notes: Notes): void {
+  notes.mistakes.push({ place: flag, message: `${flag} ${fault}.` });
+}

@@ -1,0 +1,137 @@
+/** Reads a request body: bounded in size and time, checked while it arrives, never parsed into values. */
+import { isUtf8 } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+import { JsonScanner } from "@millrace/wire/json-scan";
+import type { JsonFault, JsonMember } from "@millrace/wire/json-scan";
+import { relayError } from "../chat/failure.ts";
+import type { RelayError } from "../chat/failure.ts";
+
+export interface JsonBody {
+  readonly bytes: Buffer;
+  readonly members: readonly JsonMember[];
+  readonly textBytes: number;
+}
+
+export type BodyResult =
+  | { readonly ok: true; readonly body: JsonBody }
+  | { readonly ok: false; readonly error: RelayError }
+  | { readonly ok: false; readonly error: null };
+
+export interface BodyLimits {
+  readonly bytesMax: number;
+  /** A body may take this long, and longer as long as it comes at {@link BYTES_PER_MS_MIN}. */
+  readonly graceMs: number;
+}
+
+/** 10 KB a second. */
+const BYTES_PER_MS_MIN = 10;
+const CHECK_MS = 1_000;
+const DEPTH_MAX = 64;
+const ITEMS_MAX = 50_000;
+
+/** All request bodies in memory together; past it new ones are refused. */
+export class BodyBudget {
+  #bytes = 0;
+  readonly #bytesMax: number;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  take(bytes: number): boolean {
+    if (this.#bytes + bytes > this.#bytesMax) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  give(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
+/** Reads and checks the whole body. `error: null` means that the client left meanwhile. */
+export function readJsonBody(request: IncomingMessage, limits: BodyLimits, budget: BodyBudget): Promise<BodyResult> {
+  const early = refuseByHead(request, limits);
+  if (early !== null) return Promise.resolve({ ok: false, error: early });
+  return new Promise((resolve) => {
+    const scanner = new JsonScanner({ depthMax: DEPTH_MAX, itemsMax: ITEMS_MAX });
+    const pieces: Buffer[] = [];
+    const startedAt = performance.now();
+    let bytes = 0;
+
+    const over = (result: BodyResult): void => {
+      clearInterval(timer);
+      request.removeListener("data", onData).removeListener("end", onEnd).removeListener("close", onClose);
+      if (!result.ok) budget.give(bytes);
+      resolve(result);
+    };
+    const refuse = (error: RelayError): void => over({ ok: false, error });
+    const onData = (piece: Buffer): void => {
+      if (bytes + piece.length > limits.bytesMax) return refuse(tooLarge(limits));
+      if (!budget.take(piece.length))
+        return refuse(relayError("overloaded", "The relay holds as many request bodies as it may.", { retryAfterS: 1 }));
+      bytes += piece.length;
+      pieces.push(piece);
+      const fault = scanner.push(piece);
+      if (fault !== null) refuse(faultError(fault));
+    };
+    const onEnd = (): void => {
+      const fault = scanner.end();
+      if (fault !== null) return refuse(faultError(fault));
+      const whole = pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
+      if (!isUtf8(whole)) return refuse(relayError("invalid_json", "The body is not valid UTF-8."));
+      if (scanner.root !== "object") return refuse(relayError("invalid_json", "The body must be a JSON object."));
+      over({ ok: true, body: { bytes: whole, members: scanner.members, textBytes: scanner.textBytes } });
+    };
+    const onClose = (): void => over({ ok: false, error: null });
+    const timer = setInterval(
+      () => {
+        const late = performance.now() - startedAt - limits.graceMs;
+        if (late > 0 && bytes < late * BYTES_PER_MS_MIN)
+          refuse(relayError("body_timeout", "The body came too slowly: send it within 30 s, or at 10 KB/s."));
+      },
+      Math.min(CHECK_MS, limits.graceMs),
+    );
+    request.on("data", onData).on("end", onEnd).on("close", onClose);
+  });
+}
+
+function refuseByHead(request: IncomingMessage, limits: BodyLimits): RelayError | null {
+  const encoding = request.headers["content-encoding"];
+  if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
+    return relayError(
+      "unsupported_media_type",
+      "Encoded request bodies are not accepted: send the JSON as it is, without Content-Encoding.",
+    );
+  }
+  const type = request.headers["content-type"];
+  if (type !== undefined && !/^\s*application\/json\s*(;|$)/i.test(type)) {
+    return relayError("unsupported_media_type", "Send the body as Content-Type: application/json.");
+  }
+  return Number(request.headers["content-length"] ?? 0) > limits.bytesMax ? tooLarge(limits) : null;
+}
+
+function tooLarge(limits: BodyLimits): RelayError {
+  return relayError("body_too_large", `The body may have at most ${limits.bytesMax} bytes.`);
+}
+
+function faultError(fault: JsonFault): RelayError {
+  switch (fault.reason) {
+    case "syntax":
+      return relayError("invalid_json", `The body is not valid JSON (at byte ${fault.offset}).`);
+    case "unfinished":
+      return relayError("invalid_json", "The body ends before its JSON does.");
+    case "depth":
+      return relayError("body_too_deep", `The body is nested deeper than ${DEPTH_MAX} levels.`);
+    case "items":
+      return relayError("body_too_deep", `The body has more than ${ITEMS_MAX} keys and elements.`);
+    case "duplicate_key":
+      return relayError("invalid_request", "A key stands twice at the top level of the body.", { param: safeParam(fault.key) });
+    case "proto_key":
+      return relayError("invalid_request", "The key __proto__ is not accepted.", { param: "__proto__" });
+  }
+}
+
+function safeParam(key: string | undefined): string | null {
+  return key === undefined ? null : key.slice(0, 64);
+}

@@ -1,0 +1,46 @@
+/** The doors of the relay: which path and method leads where. */
+import type { Door } from "../provider/provider.ts";
+
+export type Route =
+  | { readonly kind: "door"; readonly door: Door }
+  | { readonly kind: "models" }
+  | { readonly kind: "model"; readonly id: string }
+  | { readonly kind: "healthz" | "readyz" | "metrics" }
+  | { readonly kind: "admin" };
+
+export type RouteResult = { readonly ok: true; readonly route: Route } | { readonly ok: false; readonly allow: string | null };
+
+const DOORS: Readonly<Record<string, Door>> = { "/chat/completions": "chat", "/completions": "completions", "/embeddings": "embeddings" };
+const PROBES: Readonly<Record<string, "healthz" | "readyz" | "metrics">> = {
+  "/healthz": "healthz",
+  "/readyz": "readyz",
+  "/metrics": "metrics",
+};
+
+/** @param path without query. `allow` names the methods of a path that exists; null says that it does not. */
+export function findRoute(method: string, path: string): RouteResult {
+  if (path === "/admin" || path.startsWith("/admin/")) return { ok: true, route: { kind: "admin" } };
+  const probe = Object.hasOwn(PROBES, path) ? PROBES[path] : undefined;
+  if (probe !== undefined) return forMethods(method, ["GET", "HEAD"], { kind: probe });
+  const bare = path.startsWith("/v1/") ? path.slice(3) : path;
+  const door = Object.hasOwn(DOORS, bare) ? DOORS[bare] : undefined;
+  if (door !== undefined) return forMethods(method, ["POST"], { kind: "door", door });
+  if (bare === "/models") return forMethods(method, ["GET", "HEAD"], { kind: "models" });
+  if (bare.startsWith("/models/")) {
+    const id = decode(bare.slice("/models/".length));
+    if (id !== null && id !== "") return forMethods(method, ["GET", "HEAD"], { kind: "model", id });
+  }
+  return { ok: false, allow: null };
+}
+
+function forMethods(method: string, allowed: readonly string[], route: Route): RouteResult {
+  return allowed.includes(method) ? { ok: true, route } : { ok: false, allow: allowed.join(", ") };
+}
+
+function decode(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}

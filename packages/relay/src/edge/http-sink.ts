@@ -1,0 +1,131 @@
+/** A sink on an HTTP response. */
+import type { ServerResponse } from "node:http";
+import type { RelayError } from "../chat/failure.ts";
+import type { AnswerHead, Sink } from "../chat/sink.ts";
+import { bodyOf, headersOf, statusOf } from "./error-table.ts";
+
+/** Sent with every answer of the data plane: it is for one key only, and nothing may hold it up or change it. */
+export const ANSWER_HEADERS: Readonly<Record<string, string>> = {
+  "cache-control": "no-store, no-cache, no-transform",
+  vary: "Authorization",
+  "x-content-type-options": "nosniff",
+};
+
+/** A client that takes no byte for so long is cut. */
+const CLIENT_STALL_MS = 60_000;
+
+export class HttpSink implements Sink {
+  readonly #response: ServerResponse;
+  readonly #requestId: string;
+  readonly #isStream: boolean;
+  #isOver = false;
+  #isGone = false;
+  #bytesOut = 0;
+  #gone: (() => void) | null = null;
+  #drain: (() => void) | null = null;
+
+  constructor(response: ServerResponse, requestId: string, isStream: boolean) {
+    this.#response = response;
+    this.#requestId = requestId;
+    this.#isStream = isStream;
+    response.on("close", () => this.#onClose());
+    response.on("drain", () => this.#onDrained());
+    response.on("timeout", () => response.destroy());
+  }
+
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  get isOpen(): boolean {
+    return this.#response.headersSent;
+  }
+
+  get status(): number {
+    if (!this.isOpen && this.#isGone) return 499;
+    return this.#response.statusCode;
+  }
+
+  get waitingBytes(): number {
+    return this.#response.writableLength;
+  }
+
+  get bytesOut(): number {
+    return this.#bytesOut;
+  }
+
+  onGone(listener: () => void): void {
+    if (this.#isGone) listener();
+    else this.#gone = listener;
+  }
+
+  onDrain(listener: () => void): void {
+    this.#drain = listener;
+  }
+
+  open(head: AnswerHead): void {
+    if (this.#isGone || this.isOpen) return;
+    const extra = this.#isStream ? { "x-accel-buffering": "no" } : {};
+    this.#response.writeHead(200, {
+      "content-type": head.contentType,
+      "x-request-id": this.#requestId,
+      ...ANSWER_HEADERS,
+      ...extra,
+      ...head.headers,
+    });
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#isGone || this.#isOver) return true;
+    this.#bytesOut += bytes.length;
+    const isFlowing = this.#response.write(bytes);
+    if (!isFlowing) this.#response.setTimeout(CLIENT_STALL_MS);
+    return isFlowing;
+  }
+
+  end(bytes?: Uint8Array): void {
+    if (this.#isGone || this.#isOver) return;
+    this.#isOver = true;
+    this.#bytesOut += bytes?.length ?? 0;
+    this.#response.end(bytes);
+  }
+
+  fail(error: RelayError): void {
+    if (this.#isGone || this.#isOver) return;
+    this.#isOver = true;
+    const body = JSON.stringify(bodyOf(error, this.#requestId));
+    if (this.isOpen) return this.#breakOff(this.#isStream ? `data: ${body}\n\n` : "");
+    this.#response.writeHead(statusOf(error), {
+      "content-type": "application/json",
+      "x-request-id": this.#requestId,
+      ...ANSWER_HEADERS,
+      ...headersOf(error),
+    });
+    this.#response.end(`${body}\n`);
+  }
+
+  /** The last words, then a FIN without the end of the body: every client can see that the answer is not whole. */
+  #breakOff(words: string): void {
+    const socket = this.#response.socket;
+    if (socket === null) return;
+    if (words !== "") this.#response.write(words);
+    socket.destroySoon();
+    // A client that does not read would keep the rest, and so the socket, for ever.
+    socket.setTimeout(CLIENT_STALL_MS, () => socket.destroy());
+  }
+
+  destroy(): void {
+    this.#response.destroy();
+  }
+
+  #onDrained(): void {
+    this.#response.setTimeout(0);
+    this.#drain?.();
+  }
+
+  #onClose(): void {
+    if (this.#response.writableFinished || this.#isOver) return;
+    this.#isGone = true;
+    this.#gone?.();
+  }
+}

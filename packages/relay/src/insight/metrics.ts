@@ -1,0 +1,196 @@
+/** The relay's own numbers in Prometheus' text format. Labels are bounded: models and upstreams of the configuration. */
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+const SMALL_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
+/** Label sets per metric; more are counted under one that says so. */
+const SERIES_MAX = 2_000;
+
+type Labels = Readonly<Record<string, string>>;
+
+interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  render(): string[];
+}
+
+function labelText(labels: Labels): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}="${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`)
+    .join(",");
+}
+
+class Counter implements Family {
+  readonly type = "counter";
+  readonly name: string;
+  readonly help: string;
+  readonly #values = new Map<string, number>();
+
+  constructor(name: string, help: string) {
+    this.name = name;
+    this.help = help;
+  }
+
+  add(labels: Labels, amount = 1): void {
+    let key = labelText(labels);
+    if (!this.#values.has(key) && this.#values.size >= SERIES_MAX) key = 'overflow="true"';
+    this.#values.set(key, (this.#values.get(key) ?? 0) + amount);
+  }
+
+  render(): string[] {
+    return [...this.#values].map(([labels, value]) => `${this.name}${labels === "" ? "" : `{${labels}}`} ${value}`);
+  }
+}
+
+class Gauge implements Family {
+  readonly type = "gauge";
+  readonly name: string;
+  readonly help: string;
+  readonly #read: () => readonly (readonly [Labels, number])[];
+
+  constructor(name: string, help: string, read: () => readonly (readonly [Labels, number])[]) {
+    this.name = name;
+    this.help = help;
+    this.#read = read;
+  }
+
+  render(): string[] {
+    return this.#read().map(
+      ([labels, value]) => `${this.name}${Object.keys(labels).length === 0 ? "" : `{${labelText(labels)}}`} ${value}`,
+    );
+  }
+}
+
+interface Series {
+  readonly counts: Float64Array;
+  sum: number;
+  count: number;
+}
+
+class Histogram implements Family {
+  readonly type = "histogram";
+  readonly name: string;
+  readonly help: string;
+  readonly #bounds: readonly number[];
+  readonly #series = new Map<string, Series>();
+
+  constructor(name: string, help: string, bounds: readonly number[]) {
+    this.name = name;
+    this.help = help;
+    this.#bounds = bounds;
+  }
+
+  /** A place to put values with these labels; keep it where values come often. */
+  series(labels: Labels): Series {
+    let key = labelText(labels);
+    if (!this.#series.has(key) && this.#series.size >= SERIES_MAX) key = 'overflow="true"';
+    let series = this.#series.get(key);
+    if (series === undefined) this.#series.set(key, (series = { counts: new Float64Array(this.#bounds.length), sum: 0, count: 0 }));
+    return series;
+  }
+
+  /** @param value in the metric's unit (seconds). */
+  put(series: Series, value: number): void {
+    series.sum += value;
+    series.count += 1;
+    for (let i = 0; i < this.#bounds.length; i++) {
+      if (value <= (this.#bounds[i] ?? 0)) {
+        series.counts[i] = (series.counts[i] ?? 0) + 1;
+        return;
+      }
+    }
+  }
+
+  observe(labels: Labels, value: number): void {
+    this.put(this.series(labels), value);
+  }
+
+  render(): string[] {
+    return [...this.#series].flatMap(([labels, series]) => this.#lines(labels, series));
+  }
+
+  #lines(labels: string, series: Series): string[] {
+    const head = labels === "" ? "" : `${labels},`;
+    const lines: string[] = [];
+    let total = 0;
+    this.#bounds.forEach((bound, i) => {
+      total += series.counts[i] ?? 0;
+      lines.push(`${this.name}_bucket{${head}le="${bound}"} ${total}`);
+    });
+    const tail = labels === "" ? "" : `{${labels}}`;
+    lines.push(
+      `${this.name}_bucket{${head}le="+Inf"} ${series.count}`,
+      `${this.name}_sum${tail} ${series.sum}`,
+      `${this.name}_count${tail} ${series.count}`,
+    );
+    return lines;
+  }
+}
+
+/** What gauges are read from when somebody asks. */
+export interface GaugeSources {
+  streamsActive(): number;
+  rowsWaiting(): number;
+  upstreams(): readonly { upstream: string; inFlight: number; cooldownMs: number }[];
+}
+
+export class Metrics {
+  readonly requests = new Counter("millrace_requests_total", "Requests by door, model, upstream and status.");
+  readonly attempts = new Counter("millrace_upstream_attempts_total", "Tries at an upstream by outcome.");
+  readonly streamEnds = new Counter("millrace_stream_end_total", "Streams by how they ended.");
+  readonly tokens = new Counter("millrace_tokens_total", "Tokens by model and type, as reported or estimated.");
+  readonly overhead = new Histogram(
+    "millrace_overhead_seconds",
+    "Time that the relay added before the first byte of an answer.",
+    SMALL_SECONDS,
+  );
+  readonly ttft = new Histogram("millrace_time_to_first_token_seconds", "From the request received to the first content sent.", SECONDS);
+  readonly interToken = new Histogram("millrace_inter_token_seconds", "Between two content events of a stream.", SECONDS);
+  readonly duration = new Histogram("millrace_request_duration_seconds", "From the request received to the end of its answer.", SECONDS);
+  readonly operationDuration = new Histogram("gen_ai_client_operation_duration_seconds", "Duration of one call to an upstream.", SECONDS);
+  readonly tokenUsage = new Histogram(
+    "gen_ai_client_token_usage",
+    "Tokens of one call to an upstream.",
+    [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864],
+  );
+  readonly loopLag = new Histogram(
+    "millrace_event_loop_lag_seconds",
+    "How late the event loop was, sampled twice a second.",
+    SMALL_SECONDS,
+  );
+  readonly #families: Family[];
+
+  constructor(sources: GaugeSources) {
+    this.#families = [
+      this.requests,
+      this.attempts,
+      this.streamEnds,
+      this.tokens,
+      this.overhead,
+      this.ttft,
+      this.interToken,
+      this.duration,
+      this.operationDuration,
+      this.tokenUsage,
+      this.loopLag,
+      new Gauge("millrace_streams_active", "Requests whose answer is not over.", () => [[{}, sources.streamsActive()]]),
+      new Gauge("millrace_rows_waiting", "Rows that the store has not confirmed yet.", () => [[{}, sources.rowsWaiting()]]),
+      new Gauge("millrace_upstream_in_flight", "Calls in flight per upstream.", () =>
+        sources.upstreams().map((of) => [{ upstream: of.upstream }, of.inFlight] as const),
+      ),
+      new Gauge("millrace_upstream_cooldown_seconds", "Time until an upstream is asked again.", () =>
+        sources.upstreams().map((of) => [{ upstream: of.upstream }, of.cooldownMs / 1000] as const),
+      ),
+      new Gauge("process_resident_memory_bytes", "Resident memory.", () => [[{}, process.memoryUsage.rss()]]),
+    ];
+  }
+
+  render(): string {
+    const lines = this.#families.flatMap((family) => [
+      `# HELP ${family.name} ${family.help}`,
+      `# TYPE ${family.name} ${family.type}`,
+      ...family.render(),
+    ]);
+    return `${lines.join("\n")}\n`;
+  }
+}

@@ -1,0 +1,78 @@
+/** What is kept of every request: one row, and one per attempt. Prompts and answers are not among it. */
+import type { Usage } from "../provider/provider.ts";
+
+/** How a request ended. A closed list; each has a line in the documentation. */
+export type EndReason =
+  | "complete"
+  | "length"
+  | "content_filter"
+  | "tool_calls"
+  | "client_gone"
+  | "upstream_truncated"
+  | "upstream_stalled"
+  | "upstream_failed"
+  | "upstream_timeout"
+  | "store_unavailable"
+  | "relay_stopped"
+  | "refused";
+
+/** Where token counts come from. */
+type UsageBasis = "exact" | "estimated" | "none";
+
+export interface RequestRow {
+  readonly id: string;
+  /** Wall clock, milliseconds since the epoch. */
+  readonly at: number;
+  readonly accountId: string;
+  readonly keyId: string;
+  readonly door: string;
+  readonly model: string;
+  readonly upstream: string | null;
+  readonly upstreamModel: string | null;
+  readonly isStream: boolean;
+  /** Status that the client got; 499 when it left before there was one. */
+  readonly status: number;
+  readonly endReason: EndReason;
+  readonly errorCode: string | null;
+  /** Odd but passed on: `missing_done`, `missing_finish_reason`, `malformed_skipped`. */
+  readonly marks: readonly string[];
+  readonly usage: Usage;
+  readonly basis: UsageBasis;
+  readonly events: number;
+  readonly bytesOut: number;
+  /** Times in milliseconds; null where the moment never came. */
+  readonly ttftMs: number | null;
+  readonly itlMeanMs: number | null;
+  readonly itlMaxMs: number | null;
+  readonly overheadMs: number | null;
+  readonly durationMs: number;
+  readonly attempts: readonly AttemptRow[];
+}
+
+export interface AttemptRow {
+  readonly n: number;
+  readonly upstream: string;
+  readonly upstreamModel: string;
+  /** `ok`, `cancelled`, or a word for the failure. */
+  readonly outcome: string;
+  readonly status: number | null;
+  /** A machine's word or a short redacted text. */
+  readonly detail: string | null;
+  /** The upstream's own request id. */
+  readonly upstreamRequestId: string | null;
+  readonly usage: Usage | null;
+  readonly ttftMs: number | null;
+  readonly durationMs: number;
+}
+
+/** Keeps rows. Adapters live in `store/`. */
+export interface RowStore {
+  /**
+   * Resolves once the row survives the death of this process; rejects when neither the database nor the spool
+   * could take it.
+   */
+  record(row: RequestRow): Promise<void>;
+  /** False when rows wait in such number that no new request may start. */
+  readonly hasRoom: boolean;
+  readonly waiting: number;
+}

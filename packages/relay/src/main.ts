@@ -1,0 +1,84 @@
+/** Starts a relay from its configuration and ends it on a signal. The only file that knows the store's adapters. */
+import { relative } from "node:path";
+import { DEFAULT_ACCOUNT } from "./admission/keys.ts";
+import { buildApp } from "./app.ts";
+import type { App } from "./app.ts";
+import type { Config } from "./config/config.ts";
+import { ensureFirstKey } from "./first-key.ts";
+import type { FirstKey } from "./first-key.ts";
+import { openLog } from "./insight/log.ts";
+import { addDemo } from "./simulator/demo.ts";
+import { SqliteStore } from "./store/sqlite-store.ts";
+
+/** A relay that serves. */
+export interface Served {
+  readonly url: string;
+  readonly app: App;
+  /** Drains and closes everything, in order. */
+  stop(settings?: { delayMs: number; drainMs: number }): Promise<void>;
+}
+
+/**
+ * Opens the store, makes the first key, listens, and says so on `print`.
+ * @throws with a sentence for people when the data directory is in use or the address is taken.
+ */
+export async function serve(given: Config, print: (line: string) => void): Promise<Served> {
+  const log = openLog({ level: given.log.level, format: given.log.format });
+  const store = await SqliteStore.open({
+    dataDir: given.dataDir,
+    databasePath: given.databasePath,
+    onTrouble: (message) => log.trouble(message),
+  });
+  const { config, simulator } = await addDemo(given);
+  const end = async (): Promise<void> => {
+    await simulator?.close();
+    await store.close();
+    log.flush();
+  };
+  try {
+    await store.ensureAccount(DEFAULT_ACCOUNT, "default", false, Date.now());
+    const app = buildApp({ config, rows: store, keyStore: store, log });
+    const firstKey = await ensureFirstKey(app.keys, config.dataDir, config.firstKey);
+    const port = await app.listen();
+    const url = `http://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
+    for (const line of startLines(config, url, firstKey)) print(line);
+    return {
+      url,
+      app,
+      stop: async (settings) => {
+        await app.stop(settings);
+        await end();
+      },
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+function startLines(config: Config, url: string, firstKey: FirstKey): string[] {
+  const lines = config.warnings.map((warning) => `warning: ${warning}`);
+  if (config.isDemo) lines.push("no provider key is set: the built-in simulator answers as upstream demo");
+  else lines.push(`upstreams: ${[...config.upstreams.keys()].join(", ")}`);
+  lines.push(`data in ${shortPath(config.dataDir)}`, `listening on ${url}`);
+  const model = [...config.models.values()].find((candidate) => candidate.isListed)?.name ?? [...config.models.keys()][0];
+  const key = keyForShell(firstKey);
+  if (model === undefined || key === null) return lines;
+  const body = JSON.stringify({ model, stream: true, messages: [{ role: "user", content: "Hello" }] });
+  return [
+    ...lines,
+    "try it:",
+    `  curl -N ${url}/v1/chat/completions -H "Authorization: Bearer ${key}" -H "Content-Type: application/json" -d '${body.replaceAll("'", String.raw`'\''`)}'`,
+  ];
+}
+
+function keyForShell(firstKey: FirstKey): string | null {
+  if (firstKey === null) return null;
+  return firstKey.from === "environment" ? "$MILLRACE_KEY" : `$(cat ${shortPath(firstKey.path)})`;
+}
+
+/** A path as a person would type it from here. */
+function shortPath(path: string): string {
+  const near = relative(process.cwd(), path);
+  return near.startsWith("..") ? path : `./${near}`;
+}

@@ -1,0 +1,16 @@
+/** Servers that people run themselves. They want no key; `<NAME>_BASE_URL` alone makes one an upstream. */
+import type { PresetRow } from "./catalogue-hosted.ts";
+import type { Prefill } from "./catalogue.ts";
+
+function local(name: string, port: number, prefill: Prefill, keepAliveComments = false): PresetRow {
+  const baseUrl = `http://127.0.0.1:${port}/v1`;
+  return { name, env: name.toUpperCase(), baseUrl, needsKey: false, prefill, keepAliveComments };
+}
+
+export const LOCAL: readonly PresetRow[] = [
+  local("vllm", 8000, "continue-flag"),
+  local("ollama", 11_434, "trailing-message"),
+  local("llamacpp", 8080, "continue-flag", true),
+  local("lmstudio", 1234, "none"),
+  local("sglang", 30_000, "continue-flag"),
+];

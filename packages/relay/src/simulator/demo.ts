@@ -1,0 +1,40 @@
+/** Without any provider key the product still answers: the simulator stands in as upstream `demo`. */
+import type { Config, Upstream } from "../config/config.ts";
+import { DEMO_SCENARIO } from "./scenario.ts";
+import { startSimulator } from "./simulator.ts";
+import type { Simulator } from "./simulator.ts";
+
+const TIMEOUTS: Upstream["timeouts"] = {
+  connectMs: 5_000,
+  firstEventMs: 120_000,
+  payloadIdleMs: 60_000,
+  transportIdleMs: 60_000,
+  totalMs: 3_600_000,
+};
+
+/** The same configuration when it has upstreams, else one whose only upstream is a simulator that was started here. */
+export async function addDemo(config: Config): Promise<{ config: Config; simulator: Simulator | null }> {
+  if (!config.isDemo) return { config, simulator: null };
+  const simulator = await startSimulator({ scenario: DEMO_SCENARIO, models: ["demo"] });
+  const demo: Upstream = {
+    name: "demo",
+    provider: "openai-compatible",
+    baseUrl: simulator.url,
+    apiKey: null,
+    timeouts: TIMEOUTS,
+    inFlightMax: 200,
+    onDisconnect: { mode: "abort" },
+    malformed: "fail",
+    finish: "required",
+    eventBytesMax: 1024 * 1024,
+  };
+  return {
+    config: {
+      ...config,
+      upstreams: new Map([["demo", demo]]),
+      models: new Map([["demo", { name: "demo", routes: [{ upstream: "demo", model: "demo" }], isListed: true }]]),
+      takesAnyModel: ["demo"],
+    },
+    simulator,
+  };
+}

@@ -1,0 +1,225 @@
+/** The embedded store: SQLite, one writer thread with group commit, reads at start on this thread. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { Worker } from "node:worker_threads";
+import type { KeyRecord, KeyStore } from "../admission/keys.ts";
+import type { RequestRow, RowStore } from "../insight/row.ts";
+import { lockData } from "./data-lock.ts";
+import type { DataLock } from "./data-lock.ts";
+import { Spool } from "./spool.ts";
+import type { Batch, BatchAnswer, Write } from "./sqlite-writer.ts";
+
+/** A row that the database has not confirmed by then goes to the spool file. */
+const CONFIRM_WITHIN_MS = 2_000;
+const WAITING_MAX = 50_000;
+const BATCH_MAX = 1_000;
+const SPOOL_RETRY_MS = 10_000;
+const CLOSE_WITHIN_MS = 10_000;
+
+interface Waiting {
+  readonly write: Write | null;
+  readonly isFull: boolean;
+  settle(reason: string | null): void;
+}
+
+export interface SqliteSettings {
+  readonly dataDir: string;
+  readonly databasePath: string;
+  /** Told about trouble that no caller hears of. */
+  readonly onTrouble: (message: string) => void;
+}
+
+/** The data directory is in use by another process. */
+class DataDirectoryBusy extends Error {}
+
+export class SqliteStore implements RowStore, KeyStore {
+  readonly #worker: Worker;
+  readonly #lock: DataLock;
+  readonly #spool: Spool;
+  readonly #settings: SqliteSettings;
+  /** The writer's first answer says that the database is open and migrated. */
+  readonly #ready: Promise<void>;
+  #queue: Waiting[] = [];
+  #inFlight: Waiting[] = [];
+  #death: string | null = null;
+  #spoolRetry: NodeJS.Timeout | null = null;
+
+  private constructor(settings: SqliteSettings, lock: DataLock, worker: Worker) {
+    this.#settings = settings;
+    this.#lock = lock;
+    this.#worker = worker;
+    this.#ready = new Promise((resolve, reject) => {
+      this.#inFlight = [{ write: null, isFull: false, settle: (reason) => (reason === null ? resolve() : reject(new Error(reason))) }];
+    });
+    this.#spool = new Spool(join(settings.dataDir, "spool"));
+    worker.on("message", (answer: BatchAnswer) => this.#onAnswer(answer));
+    worker.on("error", (error) => this.#onDeath(error instanceof Error ? error.message : String(error)));
+    worker.on("exit", () => this.#onDeath("the writer thread ended"));
+  }
+
+  /**
+   * Opens the directory (making it, mode 0700), takes its lock, migrates, and stores what a spool file still holds.
+   * @throws {DataDirectoryBusy} when another process holds the lock.
+   */
+  static async open(settings: SqliteSettings): Promise<SqliteStore> {
+    mkdirSync(settings.dataDir, { recursive: true, mode: 0o700 });
+    const lock = lockData(settings.dataDir);
+    if (lock === null)
+      throw new DataDirectoryBusy(`another process uses ${settings.dataDir}: stop it, or choose another directory with --data`);
+    try {
+      const worker = new Worker(new URL(import.meta.url.endsWith(".ts") ? "./sqlite-writer.ts" : "./sqlite-writer.js", import.meta.url), {
+        workerData: { path: settings.databasePath },
+      });
+      const store = new SqliteStore(settings, lock, worker);
+      await store.#ready;
+      await store.#emptySpool();
+      return store;
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  get waiting(): number {
+    return this.#queue.length + this.#inFlight.length;
+  }
+
+  get hasRoom(): boolean {
+    return this.waiting < WAITING_MAX;
+  }
+
+  record(row: RequestRow): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const toSpool = (): void => {
+        try {
+          this.#spool.append(row);
+          this.#scheduleSpool();
+          resolve();
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      };
+      const timer = setTimeout(toSpool, CONFIRM_WITHIN_MS);
+      this.#add({ kind: "row", row }, false, (reason) => {
+        clearTimeout(timer);
+        if (reason === null) return resolve();
+        this.#settings.onTrouble(`a row went to the spool file: ${reason}`);
+        toSpool();
+      });
+    });
+  }
+
+  list(): KeyRecord[] {
+    return this.#read((database) =>
+      database.prepare("SELECT id, account_id, name, sha256, hint, created_at, expires_at, revoked_at FROM keys").all().map(keyOf),
+    );
+  }
+
+  insert(key: KeyRecord): Promise<void> {
+    return this.#control({ kind: "key", key });
+  }
+
+  revoke(id: string, at: number): Promise<void> {
+    return this.#control({ kind: "revoke", id, at });
+  }
+
+  /** Makes the account unless it exists. */
+  ensureAccount(id: string, name: string, isMetered: boolean, at: number): Promise<void> {
+    return this.#control({ kind: "account", id, name, isMetered, at });
+  }
+
+  /** Waits until all rows are stored, then closes. Bounded: what is left after ten seconds goes to the spool. */
+  async close(): Promise<void> {
+    if (this.#spoolRetry !== null) clearTimeout(this.#spoolRetry);
+    const deadline = Date.now() + CLOSE_WITHIN_MS;
+    while (this.waiting > 0 && this.#death === null && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+    this.#death ??= "the store is closed";
+    const ended = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
+    this.#worker.postMessage("close");
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, CLOSE_WITHIN_MS).unref())]);
+    await this.#worker.terminate();
+    this.#spool.close();
+    this.#lock.release();
+  }
+
+  #control(write: Write): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#add(write, true, (reason) => (reason === null ? resolve() : reject(new Error(reason))));
+    });
+  }
+
+  #read<T>(query: (database: DatabaseSync) => T): T {
+    const database = new DatabaseSync(this.#settings.databasePath, { readOnly: true, timeout: 5_000 });
+    try {
+      return query(database);
+    } finally {
+      database.close();
+    }
+  }
+
+  #add(write: Write, isFull: boolean, settle: Waiting["settle"]): void {
+    if (this.#death !== null) return settle(this.#death);
+    this.#queue.push({ write, isFull, settle });
+    if (this.#inFlight.length === 0) this.#send();
+  }
+
+  #send(): void {
+    if (this.#queue.length === 0) return;
+    this.#inFlight = this.#queue.splice(0, BATCH_MAX);
+    const batch: Batch = {
+      writes: this.#inFlight.flatMap((waiting) => waiting.write ?? []),
+      isFull: this.#inFlight.some((waiting) => waiting.isFull),
+    };
+    this.#worker.postMessage(batch);
+  }
+
+  #onAnswer(answer: BatchAnswer): void {
+    const done = this.#inFlight;
+    this.#inFlight = [];
+    this.#send();
+    const reasons = new Map(answer.failed.map((entry) => [entry.at, entry.reason]));
+    done.forEach((waiting, at) => waiting.settle(reasons.get(at) ?? null));
+  }
+
+  #onDeath(reason: string): void {
+    if (this.#death !== null) return;
+    this.#death = reason;
+
+    this.#settings.onTrouble(`the store stopped: ${reason}`);
+    const left = [...this.#inFlight, ...this.#queue];
+    this.#inFlight = [];
+    this.#queue = [];
+    for (const waiting of left) waiting.settle(reason);
+  }
+
+  async #emptySpool(): Promise<void> {
+    const { rows, forget } = this.#spool.takeOver();
+    const results = await Promise.all(
+      rows.map((row) => new Promise<string | null>((resolve) => this.#add({ kind: "row", row }, true, resolve))),
+    );
+    if (results.every((reason) => reason === null)) forget();
+    else this.#scheduleSpool();
+  }
+
+  #scheduleSpool(): void {
+    this.#spoolRetry ??= setTimeout(() => {
+      this.#spoolRetry = null;
+      this.#spool.close();
+      void this.#emptySpool();
+    }, SPOOL_RETRY_MS).unref();
+  }
+}
+
+function keyOf(row: Record<string, unknown>): KeyRecord {
+  return {
+    id: String(row["id"]),
+    accountId: String(row["account_id"]),
+    name: String(row["name"]),
+    sha256: Buffer.from(row["sha256"] as Uint8Array),
+    hint: String(row["hint"]),
+    createdAt: Number(row["created_at"]),
+    expiresAt: row["expires_at"] === null ? null : Number(row["expires_at"]),
+    revokedAt: row["revoked_at"] === null ? null : Number(row["revoked_at"]),
+  };
+}

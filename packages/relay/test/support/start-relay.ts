@@ -1,0 +1,148 @@
+/** A relay in this process, with a real store in a directory of its own and any number of simulators behind it. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { DEFAULT_ACCOUNT, newKeyRecord } from "../../src/admission/keys.ts";
+import { buildApp } from "../../src/app.ts";
+import type { App } from "../../src/app.ts";
+import type { StreamTimes } from "../../src/chat/stream-out.ts";
+import type { Config, Upstream } from "../../src/config/config.ts";
+import { openLog } from "../../src/insight/log.ts";
+import type { SimulatorOptions, Simulator } from "../../src/simulator/simulator.ts";
+import { startSimulator } from "../../src/simulator/simulator.ts";
+import { SqliteStore } from "../../src/store/sqlite-store.ts";
+import { freePort } from "./free-port.ts";
+
+const ADMIN_TOKEN = "mra_0123456789abcdefghijklmnopqrstuvwxyz";
+
+interface UpstreamSetup extends Partial<Omit<Upstream, "timeouts">> {
+  readonly simulator?: SimulatorOptions;
+  readonly timeouts?: Partial<Upstream["timeouts"]>;
+  /** The name this upstream knows model `m` by. */
+  readonly model?: string;
+}
+
+export interface RelaySetup {
+  /** In fallback order; model `m` is served by all of them. */
+  readonly upstreams: Readonly<Record<string, UpstreamSetup>>;
+  readonly streamTimes?: StreamTimes;
+  readonly sizes?: Partial<Config["sizes"]>;
+  readonly bodyGraceMs?: number;
+}
+
+export interface TestRelay {
+  readonly url: string;
+  readonly port: number;
+  readonly key: string;
+  readonly app: App;
+  readonly store: SqliteStore;
+  readonly dataDir: string;
+  readonly simulators: Readonly<Record<string, Simulator>>;
+  readonly logLines: string[];
+  /** Rows of a table, as the database has them now. */
+  rows(table: "requests" | "attempts"): Record<string, string | number | null>[];
+  /** Waits for the row number `count` of requests (1 = the first). */
+  row(count?: number): Promise<Record<string, string | number | null>>;
+  close(): Promise<void>;
+}
+
+const TIMEOUTS: Upstream["timeouts"] = {
+  connectMs: 2_000,
+  firstEventMs: 10_000,
+  payloadIdleMs: 5_000,
+  transportIdleMs: 5_000,
+  totalMs: 60_000,
+};
+
+export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
+  const dataDir = mkdtempSync(join(tmpdir(), "millrace-test-"));
+  const databasePath = join(dataDir, "millrace.db");
+  const simulators: Record<string, Simulator> = {};
+  const upstreams = new Map<string, Upstream>();
+  for (const [name, { simulator, timeouts, model: _model, ...rest }] of Object.entries(setup.upstreams)) {
+    if (simulator !== undefined || rest.baseUrl === undefined) simulators[name] = await startSimulator(simulator ?? {});
+    upstreams.set(name, {
+      name,
+      provider: "openai-compatible",
+      baseUrl: simulators[name]?.url ?? "",
+      apiKey: `sk-upstream-secret-of-${name}`,
+      inFlightMax: 500,
+      onDisconnect: { mode: "abort" },
+      malformed: "fail",
+      finish: "optional",
+      eventBytesMax: 1024 * 1024,
+      ...rest,
+      timeouts: { ...TIMEOUTS, ...timeouts },
+    });
+  }
+  const routes = Object.entries(setup.upstreams).map(([upstream, { model }]) => ({ upstream, model: model ?? "m" }));
+  const config: Config = {
+    listen: { host: "127.0.0.1", port: await freePort() },
+    dataDir,
+    databasePath,
+    upstreams,
+    models: new Map([["m", { name: "m", routes, isListed: true }]]),
+    takesAnyModel: [],
+    firstKey: null,
+    adminToken: ADMIN_TOKEN,
+    log: { level: "info", format: "json" },
+    sizes: { requestBytesMax: 16 * 1024 * 1024, answerBytesMax: 64 * 1024 * 1024, ...setup.sizes },
+    shutdown: { delayMs: 0, drainMs: 5_000 },
+    isDemo: false,
+    warnings: [],
+  };
+  const logLines: string[] = [];
+  const log = openLog({ level: "info", format: "json", destination: { write: (line) => void logLines.push(line) } });
+  const store = await SqliteStore.open({ dataDir, databasePath, onTrouble: (message) => log.trouble(message) });
+  await store.ensureAccount(DEFAULT_ACCOUNT, "default", false, Date.now());
+  const app = buildApp({
+    config,
+    rows: store,
+    keyStore: store,
+    log,
+    ...(setup.streamTimes === undefined ? {} : { streamTimes: setup.streamTimes }),
+    ...(setup.bodyGraceMs === undefined ? {} : { bodyGraceMs: setup.bodyGraceMs }),
+  });
+  const made = newKeyRecord(DEFAULT_ACCOUNT, "test", Date.now());
+  await app.keys.insert(made.record);
+  const port = await app.listen();
+
+  const rows: TestRelay["rows"] = (table) => {
+    const database = new DatabaseSync(databasePath, { readOnly: true });
+    try {
+      return database.prepare(`SELECT * FROM ${table} ORDER BY ${table === "requests" ? "at, id" : "request_id, n"}`).all() as Record<
+        string,
+        string | number | null
+      >[];
+    } finally {
+      database.close();
+    }
+  };
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    key: made.text,
+    app,
+    store,
+    dataDir,
+    simulators,
+    logLines,
+    rows,
+    row: async (count = 1) => {
+      const deadline = performance.now() + 5_000;
+      for (;;) {
+        const found = rows("requests")[count - 1];
+        if (found !== undefined) return found;
+        if (performance.now() > deadline) throw new Error(`no row number ${count} within 5 s`);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    },
+    close: async () => {
+      await app.stop({ delayMs: 0, drainMs: 0 });
+      await Promise.all(Object.values(simulators).map((simulator) => simulator.close()));
+      await store.close();
+      rmSync(dataDir, { recursive: true });
+    },
+  };
+}
