@@ -104,6 +104,33 @@ export function findMember(bytes: Uint8Array, key: string): JsonRange | null {
   return null;
 }
 
+/**
+ * Finds a value by the keys and array places that lead to it, under the conditions of {@link findMember}.
+ */
+export function findPath(bytes: Uint8Array, path: readonly (string | number)[]): JsonRange | null {
+  let found: JsonRange = { start: 0, end: bytes.length };
+  for (const step of path) {
+    const outer = bytes.subarray(found.start, found.end);
+    const inner = typeof step === "string" ? findMember(outer, step) : findElement(outer, step);
+    if (inner === null) return null;
+    found = { start: found.start + inner.start, end: found.start + inner.end };
+  }
+  return found;
+}
+
+function findElement(bytes: Uint8Array, place: number): JsonRange | null {
+  let at = skipSpace(bytes, 0);
+  if (bytes[at] !== OPEN_BRACKET) return null;
+  for (let passed = 0; ; passed += 1) {
+    const start = skipSpace(bytes, at + 1);
+    const end = skipValue(bytes, start);
+    if (end === start) return null;
+    if (passed === place) return { start, end };
+    at = skipSpace(bytes, end);
+    if (bytes[at] !== COMMA) return null;
+  }
+}
+
 function skipSpace(bytes: Uint8Array, from: number): number {
   let at = from;
   while (at < bytes.length && isSpace(bytes[at] ?? 0)) at += 1;

@@ -96,6 +96,13 @@ function isContinuation(byte: number | undefined): boolean {
   return byte !== undefined && (byte & 0xc0) === 0x80;
 }
 
+/** Size of the escape that begins at a backslash, when it is valid and there as a whole; else 0. */
+export function escapeSize(bytes: Uint8Array, at: number): number {
+  const kind = bytes[at + 1] ?? 0;
+  if (kind !== 0x75) return ESCAPED[kind] === 1 ? 2 : 0;
+  return isHex(bytes[at + 2] ?? 0) && isHex(bytes[at + 3] ?? 0) && isHex(bytes[at + 4] ?? 0) && isHex(bytes[at + 5] ?? 0) ? 6 : 0;
+}
+
 /** The state of a string after one more byte of it (never its closing quote). */
 export function nextText(state: number, byte: number): number {
   switch (state) {

@@ -3,7 +3,7 @@
 import type { JsonFault, JsonKind, JsonMember, JsonScanLimits } from "./json-scanner.ts";
 import { JsonScanner } from "./json-scanner.ts";
 
-export { editJson, findMember } from "./json-edit.ts";
+export { editJson, findMember, findPath } from "./json-edit.ts";
 export type { JsonEdit, JsonRange } from "./json-edit.ts";
 export { JsonScanner };
 export type { JsonFault, JsonKind, JsonMember, JsonScanLimits };

@@ -268,7 +268,12 @@ export class JsonScanner {
           this.#endString(bytes, at);
           return at + 1;
         }
-        if (byte === grammar.BACKSLASH) this.#hasEscape = true;
+        if (byte === grammar.BACKSLASH) {
+          this.#hasEscape = true;
+          const size = grammar.escapeSize(bytes, at);
+          at += size;
+          if (size > 0) continue;
+        }
       }
       text = grammar.nextText(text, bytes[at] ?? 0);
       if (text === grammar.NO_TEXT) {
