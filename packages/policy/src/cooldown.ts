@@ -23,7 +23,7 @@ export function retryAfterMs(headers: Readonly<Record<string, string | undefined
   const text = headers["retry-after"];
   const seconds = decimal(text);
   if (seconds !== null) return seconds * 1000;
-  if (text === undefined) return null;
+  if (text === undefined || !/^\s*(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,/.test(text)) return null;
   const date = Date.parse(text);
   return Number.isNaN(date) ? null : Math.max(0, date - wallNow);
 }
