@@ -19,7 +19,7 @@ const REQUIRED: Readonly<Record<Door, { readonly key: string; readonly kinds: re
   embeddings: { key: "input", kinds: ["string", "array"], what: "a text or a list" },
 };
 
-export function readClientRequest(door: Door, body: JsonBody): RequestResult {
+export function readClientRequest(door: Door, body: JsonBody, hops: number): RequestResult {
   const find = (key: string): JsonMember | undefined => body.members.find((member) => member.key === key);
   const value = (member: JsonMember): unknown => JSON.parse(body.bytes.toString("utf8", member.valueStart, member.valueEnd)) as unknown;
   const refuse = (param: string, message: string): RequestResult => ({
@@ -56,5 +56,5 @@ export function readClientRequest(door: Door, body: JsonBody): RequestResult {
     n === undefined || n.kind === "null" ? 1 : n.kind === "number" && n.valueEnd - n.valueStart < 16 ? Number(value(n)) : Number.NaN;
   if (!Number.isInteger(choices) || choices < 1 || choices > CHOICES_MAX) return refuse("n", "`n` must be a whole number from 1 to 128.");
 
-  return { ok: true, request: { door, body: body.bytes, members: body.members, model: name, isStream, wantsUsage, choices } };
+  return { ok: true, request: { door, body: body.bytes, members: body.members, model: name, isStream, wantsUsage, choices, hops } };
 }

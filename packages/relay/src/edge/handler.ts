@@ -16,7 +16,7 @@ import { findRoute } from "./doors.ts";
 import type { Route } from "./doors.ts";
 import { HttpSink } from "./http-sink.ts";
 import { refuse, sendJson, sendText } from "./reply.ts";
-import { readTarget } from "./request-target.ts";
+import { hopsOf, readTarget } from "./request-target.ts";
 
 /** What the edge is built from. */
 export interface EdgeParts {
@@ -39,7 +39,15 @@ export async function handle(request: IncomingMessage, response: ServerResponse,
   const receivedAt = performance.now();
   if (parts.notReady() === "stopping") response.setHeader("connection", "close");
   const target = readTarget(request);
-  if (!target.ok) return refuse(request, response, relayError(target.code, target.message), requestId);
+  // After a head that two readers could read in two ways, nobody knows where the next request begins.
+  if (!target.ok)
+    return refuse(
+      request,
+      response,
+      relayError(target.code, target.message),
+      requestId,
+      target.code === "invalid_request" ? { connection: "close" } : {},
+    );
   const found = findRoute(request.method ?? "", target.path);
   if (!found.ok) return refuseRoute(request, response, requestId, found.allow);
   const { route } = found;
@@ -147,7 +155,7 @@ async function handleDoor(
   if (!read.ok) return read.error === null ? undefined : refuse(request, response, read.error, requestId);
   const bodyReadAt = performance.now();
   try {
-    const parsed = readClientRequest(door, read.body);
+    const parsed = readClientRequest(door, read.body, hopsOf(request));
     if (!parsed.ok) return refuse(request, response, parsed.error, requestId);
     const model = parts.resolve(parsed.request.model);
     if (model === null) return refuse(request, response, unknownModel(parsed.request.model, parts), requestId);

@@ -1,5 +1,6 @@
 /** Small answers: JSON, text, and refusals that may come before the request was read to its end. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import type { RelayError } from "../chat/failure.ts";
 import { bodyOf, headersOf, statusOf } from "./error-table.ts";
 import { ANSWER_HEADERS } from "./http-sink.ts";
@@ -10,6 +11,11 @@ const DISCARD_MS = 2_000;
 
 export function sendJson(response: ServerResponse, status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): void {
   if (response.headersSent || response.destroyed) return;
+  response.end(writeJsonHead(response, status, body, headers));
+}
+
+/** @returns the body, which the caller sends. */
+function writeJsonHead(response: ServerResponse, status: number, body: unknown, headers: Readonly<Record<string, string>>): string {
   const text = `${JSON.stringify(body)}\n`;
   response.writeHead(status, {
     "content-type": "application/json",
@@ -17,7 +23,7 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
     ...ANSWER_HEADERS,
     ...headers,
   });
-  response.end(text);
+  return text;
 }
 
 export function sendText(response: ServerResponse, status: number, text: string, contentType: string): void {
@@ -26,7 +32,18 @@ export function sendText(response: ServerResponse, status: number, text: string,
   response.end(text);
 }
 
-/** Answers with an error; where the body is still coming, it is read off for a moment and the connection ends. */
+/** Connections that end with the answer under way. */
+const last = new WeakSet<Duplex>();
+
+/** True when nothing that still comes over this connection may be answered. */
+export function isLast(socket: Duplex): boolean {
+  return last.has(socket);
+}
+
+/**
+ * Answers with an error. Where the body is still coming, the connection ends, but only after the body was read off for
+ * a moment: a reset could take the answer with it.
+ */
 export function refuse(
   request: IncomingMessage,
   response: ServerResponse,
@@ -34,20 +51,35 @@ export function refuse(
   requestId: string,
   more: Readonly<Record<string, string>> = {},
 ): void {
-  const isUnread = !request.complete;
+  if (response.headersSent || response.destroyed) return;
+  const isUnread = hasMore(request);
   const headers = { "x-request-id": requestId, ...headersOf(error), ...more, ...(isUnread ? { connection: "close" } : {}) };
-  sendJson(response, statusOf(error), bodyOf(error, requestId), headers);
-  if (isUnread) discard(request);
+  if ("connection" in headers) last.add(request.socket);
+  if (!isUnread) return sendJson(response, statusOf(error), bodyOf(error, requestId), headers);
+  const text = writeJsonHead(response, statusOf(error), bodyOf(error, requestId), headers);
+  response.write(text);
+  discardRest(request, () => response.end());
 }
 
-function discard(request: IncomingMessage): void {
+function hasMore(request: IncomingMessage): boolean {
+  if (request.complete) return false;
+  return request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
+}
+
+/** Reads off what is left of a body that nobody wants, within bounds; then `done`, or the end of the connection. */
+export function discardRest(request: IncomingMessage, done?: () => void): void {
+  if (!hasMore(request)) return done?.();
   let bytes = 0;
-  const end = (): void => void request.socket.destroy();
-  const timer = setTimeout(end, DISCARD_MS).unref();
+  const over = (): void => {
+    clearTimeout(timer);
+    if (done === undefined && !request.complete) request.socket.destroy();
+    done?.();
+  };
+  const timer = setTimeout(over, DISCARD_MS).unref();
   request.on("data", (piece: Buffer) => {
     bytes += piece.length;
-    if (bytes > DISCARD_BYTES_MAX) end();
+    if (bytes > DISCARD_BYTES_MAX) over();
   });
-  request.on("end", () => clearTimeout(timer));
+  request.on("end", over).on("close", over);
   request.resume();
 }

@@ -1,12 +1,12 @@
 /** Reads a request's head strictly: what Node's parser lets through and a relay must not. */
 import type { IncomingMessage } from "node:http";
+import { HOPS_HEADER } from "../provider/provider.ts";
 
 export type Target =
   | { readonly ok: true; readonly path: string }
   | { readonly ok: false; readonly code: "invalid_request" | "route_unknown"; readonly message: string };
 
 /** One hop of a relay chain adds one; a request that went round is refused. */
-const HOPS_HEADER = "x-millrace-hops";
 const HOPS_MAX = 8;
 
 const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
@@ -24,6 +24,12 @@ export function readTarget(request: IncomingMessage): Target {
   return { ok: true, path };
 }
 
+/** Relays that the request has passed through, this one included. */
+export function hopsOf(request: IncomingMessage): number {
+  const before = request.headers[HOPS_HEADER];
+  return typeof before === "string" && /^\d{1,4}$/.test(before) ? Number(before) + 1 : 1;
+}
+
 /** No empty, dot or encoded-dot segments, no encoded slashes or NULs, nothing that two readers could read in two ways. */
 function isPlainPath(path: string): boolean {
   if (!PATH.test(path) || path.includes("//")) return false;
@@ -37,11 +43,11 @@ function headFault(request: IncomingMessage): string | null {
     if ((names.get(name) ?? 0) > 1) return `The header ${name} may stand only once.`;
   }
   const host = request.headers.host;
+  if (host === undefined && request.httpVersion === "1.1") return "HTTP/1.1 needs a Host header.";
   if (host !== undefined && host !== "" && !HOST.test(host)) return "The Host header is not a host and port.";
   if (request.httpVersion !== "1.1" && request.httpVersion !== "1.0") return "Speak HTTP/1.1.";
   if (request.httpVersion === "1.0" && request.headers["transfer-encoding"] !== undefined) return "HTTP/1.0 has no transfer encodings.";
-  if (Number(request.headers[HOPS_HEADER] ?? 0) >= HOPS_MAX)
-    return "This request has passed through too many relays: an upstream points back to one of them.";
+  if (hopsOf(request) > HOPS_MAX) return "This request has passed through too many relays: an upstream points back to one of them.";
   return null;
 }
 

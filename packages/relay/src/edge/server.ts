@@ -3,9 +3,11 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import type { ErrorCode } from "@millrace/wire/error-codes";
 import { relayError } from "../chat/failure.ts";
+import { bodyOf } from "./error-table.ts";
 import { newRequestId } from "./request-id.ts";
-import { refuse } from "./reply.ts";
+import { discardRest, isLast, refuse, sendJson } from "./reply.ts";
 
 const HEADERS_TIMEOUT_MS = 10_000;
 /** Above the idle limits of common load balancers, so that they close first. */
@@ -13,6 +15,8 @@ const KEEP_ALIVE_MS = 75_000;
 const REQUESTS_PER_SOCKET_MAX = 10_000;
 /** Requests that one connection may have open at once (pipelining). */
 const PIPELINED_MAX = 8;
+/** Bytes a slow client may leave unread here before its upstream is no longer read. */
+const WAITING_BYTES = 16 * 1024;
 const CONNECTIONS_MAX_DEFAULT = 10_000;
 
 type RequestHandler = (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void>;
@@ -22,24 +26,36 @@ export interface ListenerSettings {
   readonly onBug: (requestId: string, error: unknown) => void;
 }
 
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
 /** An HTTP server that is not listening yet. */
 export function createListener(settings: ListenerSettings): Server {
-  const open = new WeakMap<Duplex, number>();
+  const open = new WeakMap<Duplex, Set<Exchange>>();
   const server = createServer(
     {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: 0,
+      // Asked for by `readTarget`, which says so in our own words.
+      requireHostHeader: false,
       connectionsCheckingInterval: 1_000,
       keepAliveTimeout: KEEP_ALIVE_MS,
       noDelay: true,
+      highWaterMark: WAITING_BYTES,
     },
     (request, response) => {
       const requestId = newRequestId(Date.now());
       const socket = request.socket;
-      const count = (open.get(socket) ?? 0) + 1;
-      if (count > PIPELINED_MAX) return void socket.destroy();
-      open.set(socket, count);
-      response.on("close", () => open.set(socket, (open.get(socket) ?? 1) - 1));
+      // What stands behind an answer that closes the connection is no request: nobody would see it answered.
+      if (isLast(socket)) return;
+      const here = open.get(socket) ?? new Set();
+      if (here.size >= PIPELINED_MAX) return void socket.destroy();
+      const exchange = { request, response };
+      open.set(socket, here.add(exchange));
+      response.on("close", () => here.delete(exchange));
+      response.on("finish", () => discardRest(request));
       // A broken client connection is the sink's to see (`close`); without a listener it would end the process.
       response.on("error", () => undefined);
       settings.handle(request, response, requestId).catch((error: unknown) => {
@@ -56,7 +72,13 @@ export function createListener(settings: ListenerSettings): Server {
   );
   server.maxRequestsPerSocket = REQUESTS_PER_SOCKET_MAX;
   server.maxConnections = connectionsMax();
-  server.on("clientError", answerClientError);
+  server.on("clientError", (error, socket) => answerClientError(error, socket, open.get(socket)));
+  server.on("connect", (_request, socket) => endWith(socket, "405 Method Not Allowed", "method_not_allowed", "This is no proxy."));
+  server.on("checkExpectation", (_request, response: ServerResponse) => {
+    const requestId = newRequestId(Date.now());
+    const error = relayError("invalid_request", "The only expectation that is met is 100-continue.");
+    sendJson(response, 417, bodyOf(error, requestId), { "x-request-id": requestId, connection: "close" });
+  });
   return server;
 }
 
@@ -77,11 +99,29 @@ const STATUS_OF_PARSER: Readonly<Record<string, string>> = {
   ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
 };
 
-function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex, here: ReadonlySet<Exchange> = new Set()): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  if (error.code === "HPE_CLOSED_CONNECTION" || !mayAnswer([...here])) return endWith(socket);
   const status = STATUS_OF_PARSER[error.code ?? ""] ?? "400 Bad Request";
-  const body =
-    '{"error":{"message":"This is not a request that HTTP/1.1 allows.","type":"invalid_request_error","param":null,"code":"invalid_request"}}\n';
-  socket.end(`HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`);
+  endWith(socket, status, "invalid_request", "This is not a request that HTTP/1.1 allows.");
+}
+
+/**
+ * Bytes that are no HTTP get an answer only where it cannot be taken for another one: on a quiet connection, behind a
+ * whole exchange, or as the answer to the one request whose body they spoil.
+ */
+function mayAnswer(here: readonly Exchange[]): boolean {
+  const [only] = here;
+  if (only === undefined) return true;
+  if (here.length > 1) return false;
+  return only.request.complete ? only.response.writableEnded : !only.response.headersSent;
+}
+
+function endWith(socket: Duplex, status?: string, code: ErrorCode = "invalid_request", message = ""): void {
+  const requestId = newRequestId(Date.now());
+  const body = `${JSON.stringify(bodyOf(relayError(code, message), requestId))}\n`;
+  const head = `Content-Type: application/json\r\nCache-Control: no-store\r\nX-Request-Id: ${requestId}\r\nConnection: close`;
+  if (status === undefined) socket.end();
+  else socket.end(`HTTP/1.1 ${status}\r\n${head}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
   setTimeout(() => socket.destroy(), 1_000).unref();
 }
