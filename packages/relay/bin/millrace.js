@@ -22,7 +22,8 @@ if (isNewEnough) {
     );
     process.exit(1);
   }
-  const child = spawn(bundled, [program, ...process.argv.slice(2)], { stdio: "inherit" });
+  // In a process group of its own, else the terminal's Ctrl-C would reach it twice.
+  const child = spawn(bundled, [program, ...process.argv.slice(2)], { stdio: "inherit", detached: true });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   child.on("exit", (code) => process.exit(code ?? 1));
 }

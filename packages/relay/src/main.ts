@@ -74,7 +74,12 @@ function startLines(config: Config, url: string, firstKey: FirstKey): string[] {
 
 function keyForShell(firstKey: FirstKey): string | null {
   if (firstKey === null) return null;
-  return firstKey.from === "environment" ? "$MILLRACE_KEY" : `$(cat ${shortPath(firstKey.path)})`;
+  return firstKey.from === "environment" ? "$MILLRACE_KEY" : `$(cat ${forShell(shortPath(firstKey.path))})`;
+}
+
+/** One word for a shell, quoted where it must be. */
+function forShell(text: string): string {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /** A path as a person would type it from here. */

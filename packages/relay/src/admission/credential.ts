@@ -1,4 +1,5 @@
 /** The one function that reads a client's key from a request, whichever header carries it. */
+import { isUtf8 } from "node:buffer";
 import { normaliseKey } from "../config/normalise-key.ts";
 
 export type Credential =
@@ -13,13 +14,25 @@ export interface CredentialHeaders {
 
 /** `Authorization: Bearer`, else `x-api-key`, else `api-key`; freed of what people paste around a key. */
 export function readCredential(headers: CredentialHeaders): Credential {
-  const found = headers.authorization ?? headers["x-api-key"] ?? headers["api-key"];
-  if (found === undefined || found === "")
+  const found = headers.authorization || headers["x-api-key"] || headers["api-key"];
+  if (typeof found === "object") return malformed("The key stands more than once.");
+  const text = asTyped(found ?? "");
+  if (/^\s*(?:bearer)?\s*$/i.test(text))
     return { ok: false, code: "key_missing", message: "Send your key as `Authorization: Bearer sk-...`." };
-  if (typeof found !== "string") return { ok: false, code: "key_malformed", message: "The key stands more than once." };
-  if (headers.authorization !== undefined && !/^(?:bearer\s|sk-)/i.test(found.trim())) {
-    return { ok: false, code: "key_malformed", message: "Only the scheme Bearer is known: send `Authorization: Bearer sk-...`." };
-  }
-  const result = normaliseKey(found);
-  return "key" in result ? { ok: true, text: result.key } : { ok: false, code: "key_malformed", message: result.fault };
+  // Noise before the scheme is freed too; another word in its place is not.
+  if (found === headers.authorization && !/^[^\w]*(?:bearer[^\w:,]|sk-)/i.test(text))
+    return malformed("Only the scheme Bearer is known: send `Authorization: Bearer sk-...`.");
+  const result = normaliseKey(text);
+  return "key" in result ? { ok: true, text: result.key } : malformed(`The key ${result.fault}.`);
+}
+
+function malformed(message: string): Credential {
+  return { ok: false, code: "key_malformed", message };
+}
+
+/** Node reads header bytes as Latin-1; what a person pasted came as UTF-8. */
+function asTyped(value: string): string {
+  if (/^[\x20-\x7e]*$/.test(value)) return value;
+  const bytes = Buffer.from(value, "latin1");
+  return isUtf8(bytes) ? bytes.toString("utf8") : value;
 }

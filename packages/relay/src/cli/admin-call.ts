@@ -2,7 +2,7 @@
 
 const CALL_MS = 30_000;
 
-/** @returns the parsed answer; null for 404. @throws with the relay's own sentence when it refuses. */
+/** @returns the parsed answer; null for 404. @throws with a sentence that says what to do, the relay's own where it refuses. */
 export async function adminCall(
   url: string,
   token: string,
@@ -10,7 +10,10 @@ export async function adminCall(
   path: string,
   body?: unknown,
 ): Promise<unknown> {
-  const response = await fetch(new URL(path, url), {
+  const { origin } = readUrl(url);
+  if (!/^[\x21-\x7e]*$/.test(token))
+    throw new Error("MILLRACE_ADMIN_TOKEN holds a blank, a line end or another character that no token has");
+  const response = await fetch(origin + path, {
     method,
     headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
     redirect: "error",
@@ -18,11 +21,33 @@ export async function adminCall(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   }).catch((error: unknown) => {
     throw new Error(
-      `no answer from ${new URL(url).origin} (${error instanceof Error ? error.name : "unknown"}): is the relay running, and is MILLRACE_URL right?`,
+      `no answer from ${origin} (${error instanceof Error ? error.name : "unknown"}): is the relay running, and is MILLRACE_URL right?`,
     );
   });
-  if (response.status === 404) return null;
-  const answer = (await response.json().catch(() => null)) as { error?: { message?: string } } | null;
-  if (!response.ok) throw new Error(answer?.error?.message ?? `the relay answered ${response.status}`);
+  const answer: unknown = await response.json().catch(() => null);
+  const error = errorIn(answer);
+  if (response.status === 404 && error?.code === "route_unknown") return null;
+  if (!response.ok && error !== null) throw new Error(error.message);
+  if (!response.ok || !isRecord(answer))
+    throw new Error(`${origin} answered ${response.status}, but not as a relay does: is MILLRACE_URL right?`);
   return answer;
+}
+
+function readUrl(url: string): URL {
+  const parsed = URL.parse(url);
+  if (parsed === null || !/^https?:$/.test(parsed.protocol))
+    throw new Error("MILLRACE_URL is not the address of a relay: write it as http://127.0.0.1:8787");
+  return parsed;
+}
+
+/** The error of a relay; another server's is none. */
+function errorIn(answer: unknown): { code: string; message: string } | null {
+  const error = isRecord(answer) ? answer["error"] : null;
+  if (!isRecord(error) || typeof error["request_id"] !== "string") return null;
+  const { code, message } = error;
+  return typeof code === "string" && typeof message === "string" ? { code, message } : null;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
 }

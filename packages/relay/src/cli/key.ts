@@ -9,6 +9,9 @@ import { adminCall } from "./admin-call.ts";
 import { fail } from "./fail.ts";
 import { table } from "./table.ts";
 
+/** As the control API has it. */
+const NAME_LENGTH_MAX = 100;
+
 type Shown = Readonly<Record<string, unknown>>;
 
 /** What the commands need, from a relay or from its files. */
@@ -89,7 +92,10 @@ function localKeys(ring: KeyRing): Keys {
   return {
     create: async (account, name) => {
       if (account !== DEFAULT_ACCOUNT) throw new Error(`there is no account ${account}`);
-      const { text, record } = newKeyRecord(account, name, Date.now());
+      const trimmed = name.trim();
+      if (trimmed === "" || trimmed.length > NAME_LENGTH_MAX)
+        throw new Error(`a key's name has 1 to ${NAME_LENGTH_MAX} characters: choose another`);
+      const { text, record } = newKeyRecord(account, trimmed, Date.now());
       await ring.insert(record);
       return { ...shown(record), key: text };
     },
@@ -103,12 +109,13 @@ function localKeys(ring: KeyRing): Keys {
 
 function remoteKeys(url: string, token: string): Keys {
   return {
-    create: async (account, name) => (await adminCall(url, token, "POST", "/admin/api/keys", { account_id: account, name })) as Shown,
+    create: async (account, name) => found(await adminCall(url, token, "POST", "/admin/api/keys", { account_id: account, name })) as Shown,
     list: async () => {
       const all: Shown[] = [];
       let cursor = "";
       for (;;) {
-        const page = (await adminCall(url, token, "GET", `/admin/api/keys?limit=500${cursor}`)) as { data: Shown[]; next: string | null };
+        const answer = await adminCall(url, token, "GET", `/admin/api/keys?limit=500${cursor}`);
+        const page = found(answer) as { data: Shown[]; next: string | null };
         all.push(...page.data);
         if (page.next === null) return all;
         cursor = `&cursor=${encodeURIComponent(page.next)}`;
@@ -116,4 +123,10 @@ function remoteKeys(url: string, token: string): Keys {
     },
     revoke: async (id) => (await adminCall(url, token, "DELETE", `/admin/api/keys/${encodeURIComponent(id)}`)) as Shown | null,
   };
+}
+
+/** A relay that does not know the address of its keys is another version, or no relay. */
+function found(answer: unknown): unknown {
+  if (answer === null) throw new Error("this relay has no control API for keys: is MILLRACE_URL right?");
+  return answer;
 }

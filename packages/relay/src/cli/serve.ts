@@ -1,4 +1,5 @@
 /** `millrace serve`. */
+import { setFlagsFromString } from "node:v8";
 import { formatMistakes, loadConfig } from "../config/load.ts";
 import { serve } from "../main.ts";
 import type { Served } from "../main.ts";
@@ -10,6 +11,12 @@ export interface ServeOptions {
   readonly port?: number;
   readonly data?: string;
 }
+
+/**
+ * V8 lets its nursery grow sixteenfold under load and never gives it back. A relay's garbage dies young: with the
+ * nursery as it starts, 200 endless streams cost 110 MB instead of 270 MB.
+ */
+setFlagsFromString("--semi-space-growth-factor=1");
 
 /** Starts the relay and stays until a signal: the first drains, the second ends at once. */
 export async function runServe(given: ServeOptions): Promise<void> {
@@ -41,10 +48,12 @@ async function end(served: Served, shutdown: { delayMs: number; drainMs: number 
 }
 
 function describe(error: unknown, listen: { host: string; port: number }): string {
-  const code = (error as NodeJS.ErrnoException | null)?.code;
+  const { code, syscall, path } = (error ?? {}) as NodeJS.ErrnoException;
   if (code === "EADDRINUSE")
     return `port ${listen.port} on ${listen.host} is in use: stop what listens there, or choose another with --port`;
   if (code === "EACCES")
     return `may not listen on ${listen.host}:${listen.port}, or may not write the data directory: choose others with --port and --data`;
+  if (syscall === "mkdir") return `${path ?? "the data directory"} cannot be made (${code ?? "unknown"}): choose another with --data`;
+  if (code === "ENOTFOUND" || code === "EADDRNOTAVAIL") return `${listen.host} is no address of this machine: choose another with --host`;
   return error instanceof Error ? error.message : String(error);
 }

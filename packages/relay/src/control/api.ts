@@ -1,20 +1,24 @@
 /** The control plane behind `/admin/api`: Fastify on the same listener, loaded when first asked for. */
-import { timingSafeEqual } from "node:crypto";
+import { isUtf8 } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { scanJson } from "@millrace/wire/json-scan";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
-import { DEFAULT_ACCOUNT, newKeyRecord, sha256 } from "../admission/keys.ts";
+import { DEFAULT_ACCOUNT, newKeyRecord } from "../admission/keys.ts";
 import type { KeyRecord, KeyRing } from "../admission/keys.ts";
+import { refusalOf } from "./gate.ts";
+import type { GateParts } from "./gate.ts";
+import { Refusal } from "./refusal.ts";
 
-export interface ControlParts {
+export interface ControlParts extends GateParts {
   readonly keys: KeyRing;
-  readonly adminToken: string | null;
-  /** The relay listens on loopback: only loopback names may stand in `Host`, so that no web page can reach it by a name of its own. */
-  readonly isLoopback: boolean;
 }
 
 const PAGE_MAX = 500;
-const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i;
+const BODY_BYTES_MAX = 1024 * 1024;
+/** A body must be there by then. */
+const BODY_MS = 30_000;
+const BODY_LIMITS = { depthMax: 16, itemsMax: 1_000 };
 
 const NewKey = z.strictObject({
   account_id: z.literal(DEFAULT_ACCOUNT, { error: "there is no such account" }).default(DEFAULT_ACCOUNT),
@@ -27,78 +31,93 @@ export function controlApi(parts: ControlParts): (request: IncomingMessage, resp
   let app: Promise<FastifyInstance> | null = null;
   const ids = new WeakMap<IncomingMessage, string>();
   return async (request, response, requestId) => {
+    const refusal = refusalOf(request, parts);
+    if (refusal !== null) return refuse(response, refusal, requestId);
+    const timer = setTimeout(() => request.socket.destroy(), BODY_MS).unref();
+    request.on("close", () => clearTimeout(timer));
     app ??= build(parts, (raw) => ids.get(raw) ?? "");
     ids.set(request, requestId);
     (await app).routing(request, response);
   };
 }
 
+/** Sent with every answer. */
+const headersFor = (requestId: string): Record<string, string> => ({
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+  "x-request-id": requestId,
+});
+
+function refuse(response: ServerResponse, refusal: Refusal, requestId: string): void {
+  const text = `${JSON.stringify(refusal.body(requestId))}\n`;
+  const length = String(Buffer.byteLength(text));
+  const headers = { "content-type": "application/json", "content-length": length, ...headersFor(requestId), ...refusal.headers };
+  response.writeHead(refusal.status, headers);
+  response.end(text);
+}
+
 async function build(parts: ControlParts, idOf: (raw: IncomingMessage) => string): Promise<FastifyInstance> {
   const { fastify } = await import("fastify");
-  const app = fastify({ bodyLimit: 1024 * 1024, genReqId: (raw) => idOf(raw), exposeHeadRoutes: false });
-  const fail = (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    status: number,
-    code: string,
-    message: string,
-    type = "invalid_request_error",
-  ): FastifyReply => reply.code(status).send({ error: { message, type, param: null, code, request_id: request.id } });
+  const app = fastify({ bodyLimit: BODY_BYTES_MAX, genReqId: (raw) => idOf(raw), exposeHeadRoutes: false });
+  const fail = (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply =>
+    reply.code(refusal.status).send(refusal.body(request.id));
 
   app.addHook("onRequest", async (request, reply) => {
-    reply.header("cache-control", "no-store").header("x-content-type-options", "nosniff").header("x-request-id", request.id);
-    if (parts.isLoopback && !LOOPBACK_HOST.test(request.headers.host ?? ""))
-      return fail(request, reply, 421, "misdirected_request", "This address is served under loopback names only.");
-    if (!isOwner(request.headers.authorization, parts.adminToken)) {
-      const hint =
-        parts.adminToken === null
-          ? "Start the relay with MILLRACE_ADMIN_TOKEN to use the control API."
-          : "Send the owner's token as `Authorization: Bearer mra_...`.";
-      return fail(
-        request,
-        reply,
-        401,
-        request.headers.authorization === undefined ? "key_missing" : "key_invalid",
-        hint,
-        "authentication_error",
-      );
-    }
-    return undefined;
+    reply.headers(headersFor(request.id));
   });
-  app.setNotFoundHandler((request, reply) => fail(request, reply, 404, "route_unknown", "There is nothing at this address."));
-  app.setErrorHandler((error: { statusCode?: number; message: string }, request, reply) => {
-    if (error instanceof z.ZodError) return fail(request, reply, 400, "invalid_request", z.prettifyError(error));
-    const status = error.statusCode ?? 500;
-    if (status < 500)
-      return fail(
-        request,
-        reply,
-        status,
-        status === 413 ? "body_too_large" : status === 415 ? "unsupported_media_type" : "invalid_request",
-        error.message,
-      );
-    return fail(request, reply, 503, "store_unavailable", "The change could not be stored; nothing was changed.", "server_error");
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
+    const fault = bodyFault(body as Buffer);
+    if (fault !== null) done(fault);
+    else done(null, JSON.parse(body.toString("utf8")));
   });
+  app.setNotFoundHandler((request, reply) => fail(request, reply, new Refusal("route_unknown", "There is nothing at this address.")));
+  app.setErrorHandler((error: { statusCode?: number }, request, reply) => fail(request, reply, errorFor(error)));
 
   app.get("/admin/api/keys", (request) => pageOf(parts.keys.list(), Page.parse(request.query)));
   app.post("/admin/api/keys", async (request, reply) => {
-    const { account_id, name } = NewKey.parse(request.body ?? {});
+    const { account_id, name } = NewKey.parse(request.body === undefined ? {} : request.body);
     const { text, record } = newKeyRecord(account_id, name, Date.now());
     await parts.keys.insert(record);
     return reply.code(201).send({ ...shown(record), key: text });
   });
   app.delete<{ Params: { id: string } }>("/admin/api/keys/:id", async (request, reply) => {
     const revoked = await parts.keys.revoke(request.params.id, Date.now());
-    return revoked === null ? fail(request, reply, 404, "route_unknown", "There is no key with this id.") : shown(revoked);
+    return revoked === null ? fail(request, reply, new Refusal("route_unknown", "There is no key with this id.")) : shown(revoked);
   });
   await app.ready();
   return app;
 }
 
-function isOwner(header: string | undefined, token: string | null): boolean {
-  if (header === undefined || token === null) return false;
-  const given = /^Bearer\s+(\S+)\s*$/i.exec(header)?.[1];
-  return given !== undefined && timingSafeEqual(sha256(given), sha256(token));
+/** What a body holds that the control plane does not read. */
+function bodyFault(body: Buffer): Refusal | null {
+  const scan = scanJson(body, BODY_LIMITS);
+  if (scan.fault === null) return isUtf8(body) ? null : new Refusal("invalid_json", "The body is not valid UTF-8.");
+  switch (scan.fault.reason) {
+    case "depth":
+    case "items":
+      return new Refusal("body_too_deep", "The body is nested too deep or holds too many items.");
+    case "duplicate_key":
+    case "proto_key":
+      return new Refusal("invalid_request", "The body holds a key twice, or the key __proto__.");
+    default:
+      return new Refusal("invalid_json", "The body is not valid JSON.");
+  }
+}
+
+function errorFor(error: { statusCode?: number }): Refusal {
+  if (error instanceof Refusal) return error;
+  if (error instanceof z.ZodError) return new Refusal("invalid_request", z.prettifyError(error));
+  switch (error.statusCode) {
+    case 413:
+      return new Refusal("body_too_large", `The body may have at most ${BODY_BYTES_MAX} bytes.`);
+    case 415:
+      return new Refusal("unsupported_media_type", "Send the body as Content-Type: application/json.");
+    case 400:
+      return new Refusal("invalid_request", "The request cannot be read.");
+    default:
+      return new Refusal("store_unavailable", "The change could not be stored; nothing was changed.");
+  }
 }
 
 /** What may be shown of a key: never its text, never its hash. */
@@ -117,6 +136,7 @@ export function shown(key: KeyRecord): Record<string, unknown> {
 
 function pageOf(keys: readonly KeyRecord[], page: z.infer<typeof Page>): { data: Record<string, unknown>[]; next: string | null } {
   const from = page.cursor === undefined ? 0 : keys.findIndex((key) => key.id === page.cursor) + 1;
+  if (page.cursor !== undefined && from === 0) throw new Refusal("invalid_request", "This cursor is of no page: begin without one.");
   const slice = keys.slice(from, from + page.limit);
   const isMore = from + page.limit < keys.length;
   return { data: slice.map(shown), next: isMore ? (slice.at(-1)?.id ?? null) : null };
