@@ -182,7 +182,7 @@ class Story {
   #make(upstream: Upstream, upstreamModel: string): Attempt {
     const { parts, request } = { parts: this.#parts, request: this.#exchange.request };
     const provider = parts.providerOf(upstream.provider);
-    const wire = provider.encode(request, upstreamModel, upstream.apiKey);
+    const wire = provider.encode(request, { model: upstreamModel, apiKey: upstream.apiKey, usageInStream: upstream.usageInStream });
     const { dialer, ticker, redactor, answerBytesMax } = parts;
     const input: AttemptInput = { upstream, provider, request, wire, dialer, ticker, redactor, meter: this.#meter, answerBytesMax };
     if (!request.isStream) return new PlainAttempt(input, this.#sink, () => this.#openPlain());
@@ -212,14 +212,16 @@ class Story {
     this.#wasWorkedOn = failure === null && attempt.times.sentAt !== null;
     const outcome = failure?.kind ?? (result.kind === "broken" ? result.code : result.kind);
     const detail = failure?.detail ?? (result.kind === "broken" ? result.detail : null);
-    const words = failure?.error?.message ?? (result.kind === "broken" ? result.note : null);
+    const upstreamError = failure?.error ?? null;
+    const note = result.kind === "broken" ? result.note : null;
+    const words = upstreamError === null ? note : this.#parts.redactor.labelOf(upstreamError);
     this.#rows.push({
       n: this.#rows.length + 1,
       upstream: upstream.name,
       upstreamModel: this.#upstreamModel ?? "",
       outcome: outcome === "complete" ? "ok" : outcome,
       status: attempt.status,
-      detail: words === null || words === undefined ? detail : `${detail ?? ""}: ${words}`.slice(0, 500),
+      detail: words === null ? detail : `${detail ?? ""}: ${words}`.slice(0, 500),
       upstreamRequestId: attempt.upstreamRequestId,
       usage: meter.usage,
       ttftMs: meter.firstContentAt === null ? null : meter.firstContentAt - (attempt.times.sentAt ?? attempt.times.startedAt),

@@ -145,11 +145,12 @@ export abstract class Attempt implements AnswerHandler, Ticking {
     this.status = status;
     this.#headers = headers;
     this.times.firstByteAt = performance.now();
-    this.upstreamRequestId = requestIdOf(headers);
+    const requestId = requestIdOf(headers, this.input.provider.requestIdHeaders);
+    this.upstreamRequestId = requestId !== null && this.input.redactor.cleanText(requestId) === requestId ? requestId : null;
     if (status >= 300 && status < 400) return this.#failStatus(this.input.provider.failure(status, ""));
-    if (status < 200 || status >= 300) return this.collectError();
-    const encoding = headers["content-encoding"] ?? "identity";
-    if (encoding.toLowerCase() !== "identity") return this.fail("failed", "answered in a compressed encoding that was not asked for");
+    const isPacked = (headers["content-encoding"] ?? "identity").toLowerCase() !== "identity";
+    if (status < 200 || status >= 300) return isPacked ? this.#failStatus(this.input.provider.failure(status, "")) : this.collectError();
+    if (isPacked) return this.fail("failed", "answered in a compressed encoding that was not asked for");
     this.onSuccess(headers);
   }
 
@@ -234,8 +235,8 @@ export abstract class Attempt implements AnswerHandler, Ticking {
 
   #failStatus(failure: StatusFailure): void {
     const hasHint = failure.status === 503 && retryAfterMs(this.#headers, Date.now()) !== null;
-    const message = this.input.redactor.cleanText(failure.error.message);
-    this.fail(hasHint ? "throttled" : failure.kind, `answered ${failure.status}`, { error: { ...failure.error, message } });
+    const error = this.input.redactor.cleanError(failure.error);
+    this.fail(hasHint ? "throttled" : failure.kind, `answered ${failure.status}`, { error });
   }
 
   #failCollected(): void {
@@ -243,12 +244,11 @@ export abstract class Attempt implements AnswerHandler, Ticking {
     const status = this.status ?? 0;
     const failure = this.input.provider.failure(status, body);
     if (status < 200 || status >= 300) return this.#failStatus(failure);
-    const message = this.input.redactor.cleanText(failure.error.message);
-    this.fail("failed", this.describeWrong(status), { error: { ...failure.error, message } });
+    this.fail("failed", this.describeWrong(status), { error: this.input.redactor.cleanError(failure.error) });
   }
 }
 
-function requestIdOf(headers: AnswerHeaders): string | null {
-  const id = headers["x-request-id"] ?? headers["x-deepseek-request-id"] ?? headers["request-id"];
+function requestIdOf(headers: AnswerHeaders, names: readonly string[]): string | null {
+  const id = names.map((name) => headers[name]).find((value) => value !== undefined);
   return id !== undefined && /^[\x21-\x7e]{1,128}$/.test(id) ? id : null;
 }

@@ -1,5 +1,5 @@
 /** Counts one attempt's answer: tokens, events, times. Reads events beside their bytes and changes nothing. */
-import { estimateTokens } from "@millrace/policy/estimate";
+import { estimateTokens, estimateTokensOfSize } from "@millrace/policy/estimate";
 import type { EventFacts, Usage } from "../provider/provider.ts";
 
 export const NO_USAGE: Usage = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0, reasoning: 0 };
@@ -23,6 +23,17 @@ export class Meter {
     for (const choice of facts.finished) this.finished.set(choice.index, choice.reason);
     if (!facts.hasContent) return null;
     this.estimatedOutput += estimateTokens(facts.text);
+    return this.#content(now);
+  }
+
+  /** Takes one event that is text and nothing else, by the text's size. */
+  addText(bytes: number, units: number, now: number): number | null {
+    this.events += 1;
+    this.estimatedOutput += estimateTokensOfSize(bytes, units);
+    return this.#content(now);
+  }
+
+  #content(now: number): number | null {
     this.contentEvents += 1;
     const gap = this.firstContentAt === null ? null : now - this.lastContentAt;
     this.firstContentAt ??= now;

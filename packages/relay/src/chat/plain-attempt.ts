@@ -113,10 +113,8 @@ export class PlainAttempt extends Attempt {
         whole.toString("utf8", 0, 256).trim() === "" ? "answered with an empty body" : "answered with something that is not JSON",
       );
     const facts = this.input.provider.readPlain(parsed);
-    if (facts.error !== null) {
-      const message = this.input.redactor.cleanText(facts.error.message);
-      return this.fail("failed", "answered with an error in a success", { error: { ...facts.error, message } });
-    }
+    if (facts.error !== null)
+      return this.fail("failed", "answered with an error in a success", { error: this.input.redactor.cleanError(facts.error) });
     if (!facts.hasContent) return this.fail("failed", "answered without an answer");
     this.input.meter.add(facts, performance.now());
     this.body = this.input.redactor.clean(this.#withPublicModel(whole, parsed));

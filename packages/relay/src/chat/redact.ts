@@ -1,18 +1,23 @@
 /** Keeps our upstream secrets out of everything that an upstream makes us repeat. */
+import type { UpstreamError } from "../provider/provider.ts";
 
 const MARK = "[redacted]";
 /** Shorter secrets are not searched for: they would tear ordinary text apart. */
 const SECRET_LENGTH_MIN = 8;
-const LOOKS_LIKE_KEY = /\b(?:sk|pk|gsk|xai|hf|nvapi|pplx|AIza|Bearer)[-_ ][\w\-.*]{8,}/g;
+/** What an error's type and code look like; a sentence is none. */
+const MACHINE_WORD = /^[\w.:-]{1,64}$/;
+const LOOKS_LIKE_KEY = /\b(?:(?:sk|pk|gsk|xai|hf|nvapi|pplx|Bearer)[-_ ]|AIza)[\w\-.*]{8,}/g;
 
 export class Redactor {
   readonly #secrets: readonly Buffer[];
 
   constructor(secrets: readonly string[]) {
-    this.#secrets = secrets.filter((secret) => secret.length >= SECRET_LENGTH_MIN).map((secret) => Buffer.from(secret));
+    const spellings = new Set(secrets.filter((secret) => secret.length >= SECRET_LENGTH_MIN).flatMap(spellingsOf));
+    // The longest first: a secret that begins another one must not leave the other's rest behind.
+    this.#secrets = [...spellings].toSorted((left, right) => right.length - left.length).map((spelling) => Buffer.from(spelling));
   }
 
-  /** True when the bytes hold a secret as it stands. */
+  /** True when the bytes hold a secret in one of its usual spellings. */
   holdsSecret(bytes: Buffer): boolean {
     for (const secret of this.#secrets) if (bytes.includes(secret)) return true;
     return false;
@@ -34,4 +39,21 @@ export class Redactor {
     for (const secret of this.#secrets) clean = clean.replaceAll(secret.toString("utf8"), MARK);
     return clean.replace(LOOKS_LIKE_KEY, MARK);
   }
+
+  /** An upstream's error in words that a client may see. */
+  cleanError(error: UpstreamError): UpstreamError {
+    const clean = (text: string | null): string | null => (text === null ? null : this.cleanText(text));
+    return { message: this.cleanText(error.message), type: clean(error.type), code: clean(error.code), param: clean(error.param) };
+  }
+
+  /** What rows and logs may keep of it: type and code. Its message can quote the prompt. */
+  labelOf(error: UpstreamError): string | null {
+    const words = [error.type, error.code].filter((word) => word !== null && MACHINE_WORD.test(word) && this.cleanText(word) === word);
+    return words.length === 0 ? null : [...new Set(words)].join(" ");
+  }
+}
+
+/** A secret as it stands, as some write it into JSON, and as a part of an address. */
+function spellingsOf(secret: string): string[] {
+  return [secret, secret.replaceAll("/", "\\/"), ...(secret.isWellFormed() ? [encodeURIComponent(secret)] : [])];
 }

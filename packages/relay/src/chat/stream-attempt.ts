@@ -3,14 +3,18 @@ import type { ErrorCode } from "@millrace/wire/error-codes";
 import { findMember } from "@millrace/wire/json-scan";
 import { frameEvent, SseScanner } from "@millrace/wire/sse";
 import type { SseHandler } from "@millrace/wire/sse";
-import type { EventFacts } from "../provider/provider.ts";
+import type { EventFacts, UpstreamError } from "../provider/provider.ts";
 import type { AnswerHeaders } from "../upstream/dial.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptInput } from "./attempt.ts";
+import { EventTemplate } from "./event-template.ts";
+import { isForMender, Mender } from "./mend.ts";
 import type { StreamOut } from "./stream-out.ts";
 
 /** Of lines that are no events, this much is kept: some upstreams put their error there, bare. */
 const STRAY_BYTES_MAX = 4096;
+/** Ends a line and an event. */
+const EVENT_END = Buffer.from("\n\n");
 
 export class StreamAttempt extends Attempt implements SseHandler {
   readonly #out: StreamOut;
@@ -18,6 +22,8 @@ export class StreamAttempt extends Attempt implements SseHandler {
   readonly #onGap: (ms: number) => void;
   /** The public name as JSON, when the upstream knows the model by another one. */
   readonly #publicModel: Buffer | null;
+  readonly #template: EventTemplate;
+  readonly #mender = new Mender();
   readonly #marks = new Set<string>();
   #sawDone = false;
   #sawEvent = false;
@@ -35,6 +41,7 @@ export class StreamAttempt extends Attempt implements SseHandler {
     super(input);
     this.#out = out;
     this.#onGap = onGap;
+    this.#template = new EventTemplate(input.provider.textKeys);
     this.#scanner = new SseScanner(this, { eventBytesMax: input.upstream.eventBytesMax });
     this.#publicModel = input.wire.model === input.request.model ? null : Buffer.from(JSON.stringify(input.request.model));
   }
@@ -67,6 +74,7 @@ export class StreamAttempt extends Attempt implements SseHandler {
   onEvent(data: Uint8Array, frame: Uint8Array | null, type: string): void {
     if (this.isOver || this.#sawDone) return;
     const bytes = asBuffer(data);
+    if (type === "message" && this.#template.matches(bytes)) return this.#onText(bytes, frame);
     const text = bytes.toString("utf8");
     if (isBlank(text)) return;
     this.clock.event(this.#now);
@@ -77,7 +85,18 @@ export class StreamAttempt extends Attempt implements SseHandler {
     const event = parse(text);
     if (event === undefined || typeof event !== "object" || event === null) return this.#onMalformed();
     this.#sawEvent = true;
-    this.#onFacts(this.input.provider.read(event), bytes, frame, type);
+    this.#onFacts(event, this.input.provider.read(event), bytes, frame, type);
+  }
+
+  /** An event like the ones before it, with another text. */
+  #onText(data: Buffer, frame: Uint8Array | null): void {
+    this.clock.event(this.#now);
+    this.#onGapOf(this.input.meter.addText(this.#template.textBytes, this.#template.textUnits, this.#now));
+    this.#pass(data, frame);
+  }
+
+  #onGapOf(gapMs: number | null): void {
+    if (gapMs !== null) this.#onGap(gapMs);
   }
 
   #onMalformed(): void {
@@ -85,20 +104,24 @@ export class StreamAttempt extends Attempt implements SseHandler {
     else this.#break("upstream_failed", "sent an event that is not JSON");
   }
 
-  #onFacts(facts: EventFacts, data: Buffer, frame: Uint8Array | null, type: string): void {
-    const gap = this.input.meter.add(facts, this.#now);
-    if (gap !== null) this.#onGap(gap);
-    if (facts.error !== null) return this.#break("upstream_failed", "reported an error in its stream", facts.error.message);
+  #onFacts(event: object, facts: EventFacts, data: Buffer, frame: Uint8Array | null, type: string): void {
+    this.#onGapOf(this.input.meter.add(facts, this.#now));
+    if (facts.error !== null) return this.#break("upstream_failed", "reported an error in its stream", facts.error);
     if (type === "error") return this.#break("upstream_failed", "reported an error in its stream");
     const isForeign = type !== "message" && facts.choices.length === 0 && facts.usage === null;
     if (isForeign || (facts.isUsageOnly && this.input.wire.askedForUsage)) return;
     this.#hasContent ||= facts.hasContent;
+    if (isForMender(event)) return this.#passMended(this.#mender.mend(event, data), data, frame);
+    if (type === "message") this.#template.learn(data, facts);
     this.#pass(data, frame);
   }
 
   #pass(data: Buffer, frame: Uint8Array | null): void {
-    if (this.#publicModel !== null || this.#mayHoldSecret) return this.#passChanged(data);
-    if (frame === null) return this.#add(Buffer.from(frameEvent(data)));
+    // An event that began in an earlier packet may hold a secret that no packet holds whole.
+    const isCarried = data.buffer !== this.#packet.buffer;
+    const mayHoldSecret = this.#mayHoldSecret || (isCarried && this.input.redactor.holdsSecret(data));
+    if (this.#publicModel !== null || mayHoldSecret) return this.#passChanged(data);
+    if (frame === null) return this.#add(Buffer.from(frameEvent(onOneLine(data))));
     if (frame.buffer !== this.#packet.buffer) return this.#add(Buffer.from(frame));
     const start = frame.byteOffset - this.#packet.byteOffset;
     if (start !== this.#runEnd) {
@@ -108,12 +131,18 @@ export class StreamAttempt extends Attempt implements SseHandler {
     this.#runEnd = start + frame.length;
   }
 
+  #passMended(mended: Buffer | null, data: Buffer, frame: Uint8Array | null): void {
+    if (mended === null) return this.#pass(data, frame);
+    this.#marks.add("mended");
+    this.#passChanged(mended);
+  }
+
   #passChanged(data: Buffer): void {
     let changed: Buffer = data;
     const place = this.#publicModel === null ? null : findMember(changed, "model");
     if (place !== null && this.#publicModel !== null)
       changed = Buffer.concat([changed.subarray(0, place.start), this.#publicModel, changed.subarray(place.end)]);
-    this.#add(Buffer.from(frameEvent(this.input.redactor.clean(changed))));
+    this.#add(Buffer.from(frameEvent(onOneLine(this.input.redactor.clean(changed)))));
   }
 
   #add(piece: Uint8Array): void {
@@ -139,13 +168,19 @@ export class StreamAttempt extends Attempt implements SseHandler {
   }
 
   protected onBodyEnd(): void {
+    if (this.input.meter.isFinished(this.input.request.choices)) {
+      // Nothing that belongs to the answer can be missing, so the last event counts without its blank line.
+      this.onBody(EVENT_END, performance.now());
+      if (this.isOver) return;
+    }
     const { incompleteTail } = this.#scanner.end();
     const isWhole = !incompleteTail && this.input.meter.isFinished(this.input.request.choices);
     if (isWhole) {
       this.#marks.add("missing_done");
       return this.finish({ kind: "complete", marks: [...this.#marks] });
     }
-    if (!this.#sawEvent && this.#stray !== "") return this.#break("upstream_failed", "sent no events", this.#stray);
+    if (!this.#sawEvent && this.#stray !== "")
+      return this.#break("upstream_failed", "sent no events", this.input.provider.failure(this.status ?? 200, this.#stray).error);
     this.#break("upstream_truncated", this.#sawEvent ? "ended its stream without a finish" : "sent no events");
   }
 
@@ -163,16 +198,14 @@ export class StreamAttempt extends Attempt implements SseHandler {
   }
 
   /** What is wrong, in two meanings: before content the next upstream may try, after it the stream is broken. */
-  #break(code: ErrorCode, detail: string, words: string | null = null): void {
+  #break(code: ErrorCode, detail: string, error: UpstreamError | null = null): void {
     if (this.isOver) return;
     this.#flushBeforeBreak();
-    const note = words === null ? null : this.input.redactor.cleanText(words).slice(0, 2_000);
+    const note = error === null ? null : this.input.redactor.labelOf(error);
     if (this.#out.hasContent || this.isDraining) return this.finish({ kind: "broken", code, detail, note });
     this.#out.dropHeld();
     const isLate = code === "upstream_stalled" || code === "upstream_timeout";
-    this.fail(isLate ? "timeout" : "failed", detail, {
-      error: note === null ? null : { message: note, type: null, code: null, param: null },
-    });
+    this.fail(isLate ? "timeout" : "failed", detail, { error: error === null ? null : this.input.redactor.cleanError(error) });
   }
 
   /** Whole events that came in the same packet as the break still belong to the client, if any had content. */
@@ -186,6 +219,11 @@ export class StreamAttempt extends Attempt implements SseHandler {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** JSON on one line: many programs read a stream line by line. A line end in valid JSON is white space and no more. */
+function onOneLine(json: Buffer): Buffer {
+  return json.includes(0x0a) ? Buffer.from(json.toString("latin1").replaceAll("\n", " "), "latin1") : json;
 }
 
 function isBlank(text: string): boolean {

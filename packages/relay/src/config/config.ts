@@ -21,8 +21,6 @@ export interface Upstream {
   readonly name: string;
   /** Name of a dialect in `provider/registry.ts`. */
   readonly provider: string;
-  /** Name of its preset in `provider/catalogue.ts`, for capabilities; absent means the generic one. */
-  readonly preset?: string;
   /** Without a trailing slash, e.g. `https://api.deepseek.com/v1`. */
   readonly baseUrl: string;
   /** `null` when the upstream wants none (a local vLLM). */
@@ -32,6 +30,8 @@ export interface Upstream {
   readonly onDisconnect: OnDisconnect;
   /** An event that is no JSON object ends the stream (`fail`) or is left out and counted (`skip`). */
   readonly malformed: "fail" | "skip";
+  /** Takes `stream_options.include_usage`, so that a stream's usage can be asked for. */
+  readonly usageInStream: boolean;
   /** `required`: `[DONE]` without any finish reason counts as truncated. */
   readonly finish: "required" | "optional";
   readonly eventBytesMax: number;

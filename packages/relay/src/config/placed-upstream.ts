@@ -39,12 +39,12 @@ export function placeUpstream(
   const upstream: Upstream = {
     name,
     provider: preset.provider,
-    preset: preset.name,
     ...address,
     timeouts: { ...TIMEOUTS, ...preset.timeouts, ...wishes.timeouts },
     inFlightMax: wishes.inFlightMax ?? IN_FLIGHT_MAX,
     onDisconnect: wishes.onDisconnect ?? { mode: "abort" },
     malformed: wishes.malformed ?? "fail",
+    usageInStream: preset.usageInStream,
     finish: wishes.finish ?? preset.finish,
     eventBytesMax: wishes.eventBytesMax ?? EVENT_BYTES_MAX,
   };

@@ -1,7 +1,7 @@
 /** DeepSeek: OpenAI's shape, with thinking on unless it is switched off, and names that have been retired. */
 import type { JsonEdit } from "@millrace/wire/json-scan";
 import { encodeWith, openaiCompatible } from "./openai-compatible.ts";
-import type { ClientRequest, Provider, WireRequest } from "./provider.ts";
+import type { ClientRequest, EncodeTarget, Provider, WireRequest } from "./provider.ts";
 
 interface Successor {
   readonly model: string;
@@ -14,12 +14,17 @@ const RETIRED: Readonly<Record<string, Successor>> = {
   "deepseek-reasoner": { model: "deepseek-flash", thinking: "enabled" },
 };
 
-export const deepseek: Provider = { ...openaiCompatible, name: "deepseek", encode };
+export const deepseek: Provider = {
+  ...openaiCompatible,
+  name: "deepseek",
+  requestIdHeaders: ["x-request-id", "x-deepseek-request-id"],
+  encode,
+};
 
-function encode(request: ClientRequest, upstreamModel: string, apiKey: string | null): WireRequest {
-  const successor = Object.hasOwn(RETIRED, upstreamModel) ? RETIRED[upstreamModel] : undefined;
-  if (successor === undefined) return encodeWith(request, upstreamModel, apiKey, []);
-  return encodeWith(request, successor.model, apiKey, thinkingEdit(request, successor));
+function encode(request: ClientRequest, target: EncodeTarget): WireRequest {
+  const successor = Object.hasOwn(RETIRED, target.model) ? RETIRED[target.model] : undefined;
+  if (successor === undefined) return encodeWith(request, target, []);
+  return encodeWith(request, { ...target, model: successor.model }, thinkingEdit(request, successor));
 }
 
 function thinkingEdit(request: ClientRequest, successor: Successor): JsonEdit[] {

@@ -3,6 +3,7 @@ import { editJson } from "@millrace/wire/json-scan";
 import type { JsonEdit } from "@millrace/wire/json-scan";
 import type {
   ClientRequest,
+  EncodeTarget,
   Door,
   EventFacts,
   FailureKind,
@@ -13,6 +14,7 @@ import type {
   Usage,
   WireRequest,
 } from "./provider.ts";
+import { HOPS_HEADER } from "./provider.ts";
 import { findError, isObject, readErrorBody } from "./upstream-error.ts";
 
 const PATHS: Readonly<Record<Door, string>> = { chat: "/chat/completions", completions: "/completions", embeddings: "/embeddings" };
@@ -25,15 +27,18 @@ const NO_MONEY = /insufficient[_ ](quota|balance|credit)|credit[_ ]balance|billi
 
 export const openaiCompatible: Provider = {
   name: "openai-compatible",
-  encode: (request, upstreamModel, apiKey) => encodeWith(request, upstreamModel, apiKey, []),
+  requestIdHeaders: ["x-request-id", "request-id"],
+  textKeys: ["content", "reasoning_content", "reasoning", "text"],
+  encode: (request, target) => encodeWith(request, target, []),
   read: readEvent,
   readPlain,
   failure: readFailure,
 };
 
 /** The request with its model name, our usage wish and `extra` edits put in; all else as the client wrote it. */
-export function encodeWith(request: ClientRequest, model: string, apiKey: string | null, extra: readonly JsonEdit[]): WireRequest {
-  const askedForUsage = request.isStream && !request.wantsUsage;
+export function encodeWith(request: ClientRequest, target: EncodeTarget, extra: readonly JsonEdit[]): WireRequest {
+  const { model, apiKey, usageInStream } = target;
+  const askedForUsage = request.isStream && !request.wantsUsage && usageInStream;
   const edits: JsonEdit[] = [...extra];
   if (model !== request.model) edits.push({ kind: "set", key: "model", json: JSON.stringify(model) });
   if (askedForUsage) edits.push({ kind: "set", key: "stream_options", json: withUsage(request) });
@@ -59,6 +64,7 @@ function headersFor(request: ClientRequest, apiKey: string | null): string[] {
     "user-agent",
     "millrace",
   ];
+  headers.push(HOPS_HEADER, String(request.hops));
   if (apiKey !== null) headers.push("authorization", `Bearer ${apiKey}`);
   return headers;
 }

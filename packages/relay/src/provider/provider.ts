@@ -1,6 +1,9 @@
 /** A provider is a dialect: pure functions and a table of what it can do. It performs no I/O. */
 import type { JsonMember } from "@millrace/wire/json-scan";
 
+/** Counts the relays on the way, so that an upstream that points back to one of them is noticed. */
+export const HOPS_HEADER = "x-millrace-hops";
+
 /** The doors whose requests are passed on. */
 export type Door = "chat" | "completions" | "embeddings";
 
@@ -16,6 +19,16 @@ export interface ClientRequest {
   readonly wantsUsage: boolean;
   /** Requested number of choices. */
   readonly choices: number;
+  /** Relays of this kind that the request has passed through, this one included. */
+  readonly hops: number;
+}
+
+/** What the encoder must know of the upstream. */
+export interface EncodeTarget {
+  readonly model: string;
+  readonly apiKey: string | null;
+  /** The upstream takes `stream_options.include_usage`. */
+  readonly usageInStream: boolean;
 }
 
 /** An HTTP request as data; the dialer adds the address. */
@@ -85,8 +98,12 @@ export interface StatusFailure {
 
 export interface Provider {
   readonly name: string;
+  /** Keys of an event whose string value is its text and decides nothing else. */
+  readonly textKeys: readonly string[];
+  /** Headers of an answer that may hold the upstream's own request id, the likeliest first. */
+  readonly requestIdHeaders: readonly string[];
   /** Makes the request for one upstream. Unknown fields ride along byte for byte. */
-  encode(request: ClientRequest, upstreamModel: string, apiKey: string | null): WireRequest;
+  encode(request: ClientRequest, target: EncodeTarget): WireRequest;
   /** Reads one parsed event of a stream. */
   read(event: unknown): EventFacts;
   /** Reads a parsed plain answer. */

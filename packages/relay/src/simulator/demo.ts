@@ -15,7 +15,7 @@ const TIMEOUTS: Upstream["timeouts"] = {
 /** The same configuration when it has upstreams, else one whose only upstream is a simulator that was started here. */
 export async function addDemo(config: Config): Promise<{ config: Config; simulator: Simulator | null }> {
   if (!config.isDemo) return { config, simulator: null };
-  const simulator = await startSimulator({ scenario: DEMO_SCENARIO, models: ["demo"] });
+  const simulator = await startSimulator({ scenario: DEMO_SCENARIO });
   const demo: Upstream = {
     name: "demo",
     provider: "openai-compatible",
@@ -25,6 +25,7 @@ export async function addDemo(config: Config): Promise<{ config: Config; simulat
     inFlightMax: 200,
     onDisconnect: { mode: "abort" },
     malformed: "fail",
+    usageInStream: true,
     finish: "required",
     eventBytesMax: 1024 * 1024,
   };

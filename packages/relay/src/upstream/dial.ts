@@ -53,6 +53,8 @@ export interface Dialer {
 /** Idle connections kept per origin. */
 const IDLE_MAX = 256;
 const KEEP_ALIVE_MS = 30_000;
+/** Read of an answer before anybody asked for it. */
+const READ_AHEAD_BYTES = 16 * 1024;
 const HEADER_BYTES_MAX = 32 * 1024;
 
 class Connection {
@@ -62,13 +64,16 @@ class Connection {
   #socket: { destroy(): unknown } | undefined;
 
   constructor(origin: string) {
-    const connector = buildConnector({
+    // `highWaterMark` goes on to `net.connect`; the library's types do not list it.
+    const settings: buildConnector.BuildOptions & { highWaterMark: number } = {
       timeout: 0,
       allowH2: false,
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
       noDelay: true,
-    });
+      highWaterMark: READ_AHEAD_BYTES,
+    };
+    const connector = buildConnector(settings);
     this.client = new Client(origin, {
       pipelining: 1,
       allowH2: false,
@@ -78,9 +83,9 @@ class Connection {
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: 2 * KEEP_ALIVE_MS,
       maxHeaderSize: HEADER_BYTES_MAX,
-      connect: (settings, done) => {
+      connect: (target, done) => {
         this.answered = 0;
-        this.#socket = connector(settings, done) as unknown as { destroy(): unknown } | undefined;
+        this.#socket = connector(target, done) as unknown as { destroy(): unknown } | undefined;
       },
     });
   }

@@ -214,3 +214,13 @@ test("an upstream that cannot be reached is tried again, then it is a 502", asyn
   await relay.row();
   expect(relay.rows("attempts")).toMatchObject([{ outcome: "connect" }, { outcome: "connect" }, { outcome: "connect" }]);
 });
+
+test("relays count themselves on the way, so that an upstream that points back ends after eight hops", async () => {
+  await start({ a: { simulator: {} } });
+  const answer = await call(relay, { headers: { "x-millrace-hops": "8" } });
+  expect(answer.status).toBe(400);
+  expect(errorOf(answer).message).toContain("passed through too many relays");
+  expect(relay.simulators["a"]?.seen.length).toBe(0);
+  await call(relay, { headers: { "x-millrace-hops": "4" } });
+  expect(relay.simulators["a"]?.seen[0]?.headers["x-millrace-hops"]).toBe("5");
+});

@@ -12,7 +12,6 @@ describe("the guide's own file", () => {
     const fallback = config.upstreams.get("fallback");
     expect(fallback).toMatchObject({
       provider: "deepseek",
-      preset: "deepseek",
       finish: "required",
       apiKey: "f-0123456789abcdef",
     });

@@ -40,7 +40,6 @@ describe("a file", () => {
     expect(config.upstreams.get("holysheep")).toEqual({
       name: "holysheep",
       provider: "openai-compatible",
-      preset: "openai-compatible",
       baseUrl: "https://api.holysheep.ai/v1",
       apiKey: KEY,
       timeouts: {
@@ -52,6 +51,7 @@ describe("a file", () => {
       },
       inFlightMax: 7,
       onDisconnect: { mode: "drain", forMs: 10_000, bytesMax: 65_536 },
+      usageInStream: true,
       malformed: "skip",
       finish: "required",
       eventBytesMax: 2_097_152,
@@ -129,7 +129,6 @@ describe("legal but odd", () => {
     const config = fileConfig("upstreams: { mine: { provider: ollama } }");
     expect(config.upstreams.get("mine")).toMatchObject({
       provider: "openai-compatible",
-      preset: "ollama",
       baseUrl: "http://127.0.0.1:11434/v1",
     });
   });

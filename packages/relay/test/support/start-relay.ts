@@ -29,6 +29,7 @@ export interface RelaySetup {
   readonly streamTimes?: StreamTimes;
   readonly sizes?: Partial<Config["sizes"]>;
   readonly bodyGraceMs?: number;
+  readonly logLevel?: Config["log"]["level"];
 }
 
 export interface TestRelay {
@@ -70,6 +71,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
       inFlightMax: 500,
       onDisconnect: { mode: "abort" },
       malformed: "fail",
+      usageInStream: true,
       finish: "optional",
       eventBytesMax: 1024 * 1024,
       ...rest,
@@ -77,8 +79,9 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     });
   }
   const routes = Object.entries(setup.upstreams).map(([upstream, { model }]) => ({ upstream, model: model ?? "m" }));
+  const address = { host: "127.0.0.1", port: await freePort() };
   const config: Config = {
-    listen: { host: "127.0.0.1", port: await freePort() },
+    listen: address,
     dataDir,
     databasePath,
     upstreams,
@@ -93,7 +96,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     warnings: [],
   };
   const logLines: string[] = [];
-  const log = openLog({ level: "info", format: "json", destination: { write: (line) => void logLines.push(line) } });
+  const log = openLog({ level: setup.logLevel ?? "info", format: "json", destination: { write: (line) => void logLines.push(line) } });
   const store = await SqliteStore.open({ dataDir, databasePath, onTrouble: (message) => log.trouble(message) });
   await store.ensureAccount(DEFAULT_ACCOUNT, "default", false, Date.now());
   const app = buildApp({
@@ -106,7 +109,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   });
   const made = newKeyRecord(DEFAULT_ACCOUNT, "test", Date.now());
   await app.keys.insert(made.record);
-  const port = await app.listen();
+  const port = await listenSomewhere(app, address);
 
   const rows: TestRelay["rows"] = (table) => {
     const database = new DatabaseSync(databasePath, { readOnly: true });
@@ -145,4 +148,16 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
       rmSync(dataDir, { recursive: true });
     },
   };
+}
+
+/** A port that was free a moment ago may be taken by another test by now. */
+async function listenSomewhere(app: App, address: { port: number }): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await app.listen();
+    } catch (error) {
+      if (tries === 5 || (error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+      address.port = await freePort();
+    }
+  }
 }

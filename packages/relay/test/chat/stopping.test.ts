@@ -1,0 +1,75 @@
+import { afterEach, expect, test } from "vitest";
+import type { Simulator } from "../../src/simulator/simulator.ts";
+import { startSimulator } from "../../src/simulator/simulator.ts";
+import { until } from "../simulator/raw-client.ts";
+import { call, errorOf, readStream } from "../support/call.ts";
+import { startRelayProcess } from "../support/relay-process.ts";
+import type { RelayProcess } from "../support/relay-process.ts";
+
+let simulator: Simulator;
+let relay: RelayProcess;
+
+afterEach(async () => {
+  await relay.close();
+  await simulator.close();
+});
+
+async function start(shutdown: object, seconds: number): Promise<void> {
+  simulator = await startSimulator({ scenario: { events: seconds * 50, ratePerSecond: 50 } });
+  relay = await startRelayProcess({
+    upstreams: { a: { provider: "openai-compatible", base_url: simulator.url } },
+    models: { m: { upstreams: [{ upstream: "a", model: "m" }] } },
+    shutdown,
+  });
+}
+
+test("SIGTERM lets running streams end, refuses new connections, and exits with 0", async () => {
+  await start({ delay: "0s", drain: "10s" }, 2);
+  const streams = Array.from({ length: 10 }, () => call(relay));
+  await until(() => simulator.counts.openRequests === 10);
+  relay.child.kill("SIGTERM");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await expect(call(relay, { path: "/readyz", method: "GET", body: null })).rejects.toThrow("ECONNREFUSED");
+  for (const answer of await Promise.all(streams)) expect(readStream(answer).outcome).toBe("complete");
+  expect(await relay.exited).toBe(0);
+});
+
+test("during the balancer's delay readiness is off and requests are still answered", async () => {
+  await start({ delay: "2s", drain: "5s" }, 0.2);
+  relay.child.kill("SIGTERM");
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const ready = await call(relay, { path: "/readyz", method: "GET", body: null });
+  expect([ready.status, ready.headers.connection]).toEqual([503, "close"]);
+  expect((await call(relay, { path: "/healthz", method: "GET", body: null })).status).toBe(200);
+  expect(readStream(await call(relay)).outcome).toBe("complete");
+  expect(await relay.exited).toBe(0);
+});
+
+test("a stream longer than the drain ends in an error event, its row is kept, and the exit is in time", async () => {
+  await start({ delay: "0s", drain: "500ms" }, 60);
+  const stream = call(relay);
+  await until(() => simulator.counts.openRequests === 1);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const startedAt = performance.now();
+  relay.child.kill("SIGTERM");
+  const answer = await stream;
+  expect(answer.isWhole).toBe(false);
+  expect(errorOf(answer).code).toBe("relay_stopped");
+  expect(await relay.exited).toBe(0);
+  expect(performance.now() - startedAt).toBeLessThan(4_000);
+  expect(relay.rows()).toMatchObject([{ end_reason: "relay_stopped", error_code: "relay_stopped" }]);
+});
+
+test("a second signal ends the drain at once", async () => {
+  await start({ delay: "0s", drain: "60s" }, 60);
+  const stream = call(relay);
+  await until(() => simulator.counts.openRequests === 1);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  relay.child.kill("SIGTERM");
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const startedAt = performance.now();
+  relay.child.kill("SIGTERM");
+  expect(errorOf(await stream).code).toBe("relay_stopped");
+  expect(await relay.exited).toBe(0);
+  expect(performance.now() - startedAt).toBeLessThan(3_000);
+});

@@ -1,0 +1,160 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { newKeyRecord } from "../../src/admission/keys.ts";
+import type { RequestRow } from "../../src/insight/row.ts";
+import { SqliteStore } from "../../src/store/sqlite-store.ts";
+import { until } from "../simulator/raw-client.ts";
+
+let dataDir: string;
+let troubles: string[];
+let open: SqliteStore[];
+
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), "millrace-store-"));
+  troubles = [];
+  open = [];
+});
+afterEach(async () => {
+  for (const store of open) await store.close();
+  rmSync(dataDir, { recursive: true });
+});
+
+async function openStore(): Promise<SqliteStore> {
+  const store = await SqliteStore.open({
+    dataDir,
+    databasePath: join(dataDir, "millrace.db"),
+    onTrouble: (message) => troubles.push(message),
+  });
+  open.push(store);
+  return store;
+}
+
+async function closeStore(store: SqliteStore): Promise<void> {
+  open = open.filter((each) => each !== store);
+  await store.close();
+}
+
+const usage = { input: 3, cachedInput: 1, cacheWrite: 0, output: 4, reasoning: 2 };
+
+function row(id: string, more: Partial<RequestRow> = {}): RequestRow {
+  return {
+    id,
+    at: 1_790_000_000_000,
+    accountId: "default",
+    keyId: "key_1",
+    door: "chat",
+    model: "m",
+    upstream: "a",
+    upstreamModel: "m",
+    isStream: true,
+    status: 200,
+    endReason: "complete",
+    errorCode: null,
+    marks: [],
+    usage,
+    basis: "exact",
+    events: 5,
+    bytesOut: 100,
+    ttftMs: 1.5,
+    itlMeanMs: 0.2,
+    itlMaxMs: 1,
+    overheadMs: 0.3,
+    durationMs: 9,
+    attempts: [
+      {
+        n: 1,
+        upstream: "a",
+        upstreamModel: "m",
+        outcome: "ok",
+        status: 200,
+        detail: null,
+        upstreamRequestId: null,
+        usage,
+        ttftMs: 1,
+        durationMs: 8,
+      },
+    ],
+    ...more,
+  };
+}
+
+function count(table: string): number {
+  const database = new DatabaseSync(join(dataDir, "millrace.db"), { readOnly: true });
+  const found = database.prepare(`SELECT count(*) AS n FROM ${table}`).get();
+  database.close();
+  return Number(found?.["n"]);
+}
+
+test("rows that are acknowledged are in the database, each once, however often they are written", async () => {
+  const store = await openStore();
+  await Promise.all(Array.from({ length: 3_000 }, (_, i) => store.record(row(`req_${i % 1_000}`))));
+  expect([count("requests"), count("attempts")]).toEqual([1_000, 1_000]);
+  expect(store.waiting).toBe(0);
+  expect(troubles).toEqual([]);
+});
+
+test("one bad row refuses only itself and is kept in the spool file", async () => {
+  const store = await openStore();
+  const bad = row("req_bad", { basis: "guessed" as RequestRow["basis"] });
+  await Promise.all([store.record(row("req_1")), store.record(bad), store.record(row("req_2"))]);
+  expect(count("requests")).toBe(2);
+  expect(readFileSync(join(dataDir, "spool"), "utf8")).toContain("req_bad");
+  expect(troubles.join()).toContain("spool file");
+});
+
+test("rows of a spool file are stored at the next start, and a torn last line is left out", async () => {
+  await closeStore(await openStore());
+  writeFileSync(join(dataDir, "spool"), `${JSON.stringify(row("req_spooled"))}\n`);
+  appendFileSync(join(dataDir, "spool"), '{"id":"req_torn","at":');
+  const store = await openStore();
+  expect(count("requests")).toBe(1);
+  await store.record(row("req_spooled"));
+  expect(count("requests")).toBe(1);
+  expect(() => statSync(join(dataDir, "spool"))).toThrow("ENOENT");
+});
+
+test("while the database is locked by somebody else rows wait two seconds, then go to the spool file", { timeout: 20_000 }, async () => {
+  const store = await openStore();
+  const other = new DatabaseSync(join(dataDir, "millrace.db"));
+  other.exec("BEGIN IMMEDIATE");
+  const startedAt = performance.now();
+  await store.record(row("req_late"));
+  expect(performance.now() - startedAt).toBeGreaterThan(1_900);
+  expect(performance.now() - startedAt).toBeLessThan(4_000);
+  expect(readFileSync(join(dataDir, "spool"), "utf8")).toContain("req_late");
+  other.exec("ROLLBACK");
+  other.close();
+  await until(() => count("requests") === 1, 8_000);
+});
+
+test("a data directory belongs to one process", async () => {
+  const store = await openStore();
+  await expect(openStore()).rejects.toThrow("another process uses");
+  await closeStore(store);
+  await openStore();
+});
+
+test("a database of a newer program is left alone", async () => {
+  await closeStore(await openStore());
+  const database = new DatabaseSync(join(dataDir, "millrace.db"));
+  database.exec("PRAGMA user_version = 999");
+  database.close();
+  await expect(openStore()).rejects.toThrow("schema version 999");
+});
+
+test("keys are kept by their hash, and the directory is for its owner alone", async () => {
+  const store = await openStore();
+  await store.ensureAccount("default", "default", false, 1);
+  const { text, record } = newKeyRecord("default", "k", 1);
+  await store.insert(record);
+  await store.revoke(record.id, 5);
+  await store.revoke(record.id, 9);
+  expect(store.list()).toEqual([{ ...record, revokedAt: 5 }]);
+  await closeStore(store);
+  const bytes = readFileSync(join(dataDir, "millrace.db"));
+  expect(bytes.includes(record.sha256)).toBe(true);
+  expect(bytes.includes(text)).toBe(false);
+});

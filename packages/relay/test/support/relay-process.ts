@@ -1,0 +1,75 @@
+/** A relay as its users run it: a process of its own, started by its command from a configuration file. */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { freePort } from "./free-port.ts";
+
+const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
+
+const PROCESS_KEY = "sk-0123456789abcdefghijklmnopqrstuvwxyz";
+
+export interface RelayProcess {
+  readonly port: number;
+  readonly key: string;
+  readonly dataDir: string;
+  readonly child: ChildProcess;
+  /** All that it printed so far, both streams. */
+  output(): string;
+  /** Resident memory in bytes, from the kernel. */
+  rss(): number;
+  rows(): Record<string, string | number | null>[];
+  /** Resolves with the exit code, or with the signal's name. */
+  readonly exited: Promise<number | string>;
+  /** Ends the process if it still runs, and its directory. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param config the configuration file's content; listen and data are added.
+ * @param again the directory of an earlier process, to start over on its data.
+ */
+export async function startRelayProcess(config: object, again?: { readonly dataDir: string }): Promise<RelayProcess> {
+  const dataDir = again?.dataDir ?? mkdtempSync(join(tmpdir(), "millrace-process-"));
+  const port = await freePort();
+  const file = join(dataDir, "config.json");
+  writeFileSync(file, JSON.stringify(config));
+  const child = spawn(process.execPath, [MAIN, "serve", "--config", file, "--port", String(port), "--data", dataDir], {
+    cwd: dataDir,
+    env: { PATH: process.env["PATH"], MILLRACE_KEY: PROCESS_KEY },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  child.stdout.on("data", (bytes: Buffer) => (output += bytes.toString()));
+  child.stderr.on("data", (bytes: Buffer) => (output += bytes.toString()));
+  const exited = new Promise<number | string>((resolve) => child.on("exit", (code, signal) => resolve(code ?? signal ?? "unknown")));
+  const deadline = performance.now() + 15_000;
+  while (!output.includes("listening on")) {
+    if (child.exitCode !== null || performance.now() > deadline) throw new Error(`the relay did not start: ${output}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return {
+    port,
+    key: PROCESS_KEY,
+    dataDir,
+    child,
+    output: () => output,
+    rss: () => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? 0) * 1024,
+    rows: () => {
+      const database = new DatabaseSync(join(dataDir, "millrace.db"), { readOnly: true });
+      try {
+        return database.prepare("SELECT * FROM requests ORDER BY at, id").all() as Record<string, string | number | null>[];
+      } finally {
+        database.close();
+      }
+    },
+    exited,
+    close: async () => {
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+      await exited;
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
