@@ -1,0 +1,125 @@
+/** The ways to the upstream that are compared: directly, through nginx, through Millrace as it ships. */
+import { spawn, spawnSync } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "../packages/relay/src/simulator/listen.ts";
+
+export interface Arm {
+  readonly name: string;
+  readonly port: number;
+  /** The process whose cost is counted; null for the direct arm. */
+  readonly pid: number | null;
+  stop(): Promise<void>;
+}
+
+export const KEY = "sk-bench-0123456789abcdefghijklmnopqrstuv";
+const ROOT = join(import.meta.dirname, "..");
+
+/** Starts a process and waits for a line that says it is up. */
+function launch(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  isUp: RegExp,
+): Promise<{ child: ChildProcess; match: RegExpExecArray }> {
+  const child = spawn(command, args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "ignore"] });
+  return new Promise((resolve, reject) => {
+    let output = "";
+    const timer = setTimeout(() => reject(new Error(`${command} did not start: ${output}`)), 15_000);
+    child.on("exit", (code) => reject(new Error(`${command} ended with ${code}: ${output}`)));
+    child.stdout.on("data", (bytes: Buffer) => {
+      output += bytes.toString();
+      const match = isUp.exec(output);
+      if (match === null) return;
+      clearTimeout(timer);
+      resolve({ child, match });
+    });
+  });
+}
+
+function stopper(child: ChildProcess, directory?: string): () => Promise<void> {
+  return async () => {
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
+    await ended;
+    clearTimeout(timer);
+    if (directory !== undefined) rmSync(directory, { recursive: true });
+  };
+}
+
+export async function startUpstream(): Promise<Arm> {
+  const { child, match } = await launch(process.execPath, ["bench/upstream.ts"], {}, /^(\d+)\n/);
+  return { name: "direct", port: Number(match[1]), pid: null, stop: stopper(child) };
+}
+
+export async function startMillrace(upstreamPort: number): Promise<Arm> {
+  const directory = mkdtempSync(join(tmpdir(), "millrace-bench-"));
+  const port = await freePort();
+  const file = join(directory, "config.yaml");
+  const lines = [
+    "upstreams:",
+    `  up: { provider: openai-compatible, base_url: "http://127.0.0.1:${upstreamPort}/v1", max_in_flight: 5000 }`,
+    "models:",
+    "  m: { upstreams: [ { upstream: up, model: m } ] }",
+    "log: { level: warn }",
+  ];
+  writeFileSync(file, `${lines.join("\n")}\n`);
+  const args = ["packages/relay/src/cli/main.ts", "serve", "--config", file, "--port", String(port), "--data", directory];
+  const { child } = await launch(process.execPath, args, { MILLRACE_KEY: KEY }, /listening on/);
+  return { name: "millrace", port, pid: child.pid ?? null, stop: stopper(child, directory) };
+}
+
+/** Null when there is no nginx on this machine. */
+export async function startNginx(upstreamPort: number): Promise<Arm | null> {
+  const program = ["/usr/sbin/nginx", "nginx"].find((each) => spawnSync(each, ["-v"]).status === 0);
+  if (program === undefined) return null;
+  const directory = mkdtempSync(join(tmpdir(), "millrace-bench-nginx-"));
+  const port = await freePort();
+  const file = join(directory, "nginx.conf");
+  writeFileSync(file, nginxConfig(directory, port, upstreamPort));
+  const child = spawn(program, ["-c", file, "-p", directory, "-e", join(directory, "error.log")], { stdio: "ignore" });
+  for (let i = 0; i < 100; i++) {
+    if (await answers(port)) return { name: "nginx", port, pid: child.pid ?? null, stop: stopper(child, directory) };
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await stopper(child, directory)();
+  throw new Error("nginx did not start");
+}
+
+async function answers(port: number): Promise<boolean> {
+  return fetch(`http://127.0.0.1:${port}/v1/models`).then(
+    (response) => response.ok,
+    () => false,
+  );
+}
+
+function nginxConfig(directory: string, port: number, upstreamPort: number): string {
+  return `
+daemon off;
+worker_processes 1;
+pid ${directory}/pid;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  client_body_temp_path ${directory}/body;
+  proxy_temp_path ${directory}/proxy;
+  fastcgi_temp_path ${directory}/fastcgi;
+  uwsgi_temp_path ${directory}/uwsgi;
+  scgi_temp_path ${directory}/scgi;
+  upstream up { server 127.0.0.1:${upstreamPort}; keepalive 1024; keepalive_requests 1000000; }
+  server {
+    listen 127.0.0.1:${port};
+    keepalive_requests 1000000;
+    location / {
+      proxy_pass http://up;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffering off;
+    }
+  }
+}
+`;
+}
