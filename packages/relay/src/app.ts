@@ -5,6 +5,7 @@ import { KeyRing } from "./admission/keys.ts";
 import type { KeyStore } from "./admission/keys.ts";
 import { DrainBudget } from "./chat/answer.ts";
 import type { ChatParts, Running } from "./chat/answer.ts";
+import { refusedRow } from "./chat/record.ts";
 import { Redactor } from "./chat/redact.ts";
 import { STREAM_TIMES } from "./chat/stream-out.ts";
 import type { StreamTimes } from "./chat/stream-out.ts";
@@ -15,7 +16,7 @@ import { resolveModel } from "./config/resolve-model.ts";
 import { controlApi } from "./control/api.ts";
 import { BodyBudget } from "./edge/body.ts";
 import { handle } from "./edge/handler.ts";
-import type { EdgeParts } from "./edge/handler.ts";
+import type { EdgeParts, Refusal } from "./edge/handler.ts";
 import { createListener } from "./edge/server.ts";
 import type { Log } from "./insight/log.ts";
 import { watchLoop } from "./insight/loop-lag.ts";
@@ -78,6 +79,7 @@ export function buildApp(parts: AppParts): App {
     streamTimes: parts.streamTimes ?? STREAM_TIMES,
     answerBytesMax: config.sizes.answerBytesMax,
     onRow: (row) => log.request(row),
+    labelOf: (model) => (config.models.has(model) ? model : "other"),
     onTrouble: (message) => log.trouble(message),
   };
   const keys = new KeyRing(parts.keyStore);
@@ -95,6 +97,7 @@ export function buildApp(parts: AppParts): App {
     metrics: () => metrics.render(),
     admin: controlApi({ keys, adminToken: config.adminToken, isLoopback: isLoopbackHost(config.listen.host) }),
     running,
+    onRefusal: (refusal) => noteRefusal(refusal, chat, log),
   };
   const server = createListener({
     handle: (request, response, requestId) => handle(request, response, requestId, edge),
@@ -123,6 +126,18 @@ export function buildApp(parts: AppParts): App {
   }
 
   return { keys, metrics, listen: () => listen(server, config.listen), stop, hurry };
+}
+
+/** Counts a refusal; where the key was good it also gets a row. Others could fill the disk at will, so they get a log line alone. */
+function noteRefusal(refusal: Refusal, chat: ChatParts, log: Log): void {
+  const { requestId, status, code, key, door, model, durationMs } = refusal;
+  chat.metrics.refusals.add({ code });
+  if (key === null || door === null) return log.refusal(requestId, status, code);
+  const row = refusedRow({ id: requestId, at: Date.now(), accountId: key.accountId, keyId: key.id, door, model }, status, code, durationMs);
+  log.request(row);
+  chat.rows
+    .record(row)
+    .catch((error: unknown) => log.trouble(`row ${row.id} could not be kept: ${error instanceof Error ? error.message : String(error)}`));
 }
 
 async function allDone(running: ReadonlySet<Running>): Promise<void> {

@@ -19,7 +19,6 @@ export const ERROR_CODES = [
   "body_timeout",
   "body_too_large",
   "rate_limited",
-  "too_many_in_flight",
   "upstream_failed",
   "upstream_redirect",
   "upstream_timeout",
@@ -36,16 +35,16 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** Codes of the error event that ends a stream whose headers have left. */
 export const STREAM_ERROR_CODES: readonly ErrorCode[] = [
+  "invalid_request",
+  "rate_limited",
   "upstream_failed",
   "upstream_redirect",
   "upstream_timeout",
   "upstream_truncated",
   "upstream_stalled",
-  "rate_limited",
-  "no_upstream",
+  "overloaded",
   "store_unavailable",
   "relay_stopped",
-  "internal_error",
 ];
 
 /** OpenAI's own words for the class of an error (the `type` field). */

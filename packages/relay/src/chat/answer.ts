@@ -1,5 +1,4 @@
 /** The story of one request: plan -> attempts -> settle. */
-import { estimateTokensOfSize } from "@millrace/policy/estimate";
 import { planAttempts } from "@millrace/policy/plan";
 import type { Plan, PlannedAttempt } from "@millrace/policy/plan";
 import { backoffMs } from "@millrace/policy/retry-budget";
@@ -14,7 +13,8 @@ import type { Health } from "../upstream/health.ts";
 import type { Attempt, AttemptInput, AttemptResult } from "./attempt.ts";
 import { clampRetryAfter, errorOf, relayError } from "./failure.ts";
 import type { AttemptFailure, RelayError } from "./failure.ts";
-import { Meter, NO_USAGE } from "./meter.ts";
+import { Meter } from "./meter.ts";
+import { attemptRow, countAttempt, countRequest, endOfBroken, endOfComplete, endOfRefusal, usageOf } from "./record.ts";
 import { PlainAttempt } from "./plain-attempt.ts";
 import type { Redactor } from "./redact.ts";
 import type { Sink } from "./sink.ts";
@@ -38,6 +38,8 @@ export interface ChatParts {
   readonly answerBytesMax: number;
   /** Told of each finished request, for the log. */
   readonly onRow: (row: RequestRow) => void;
+  /** A model's label in metrics: its name when it is a configured one. */
+  readonly labelOf: (model: string) => string;
   readonly onTrouble: (message: string) => void;
 }
 
@@ -97,9 +99,13 @@ class Story {
   readonly #out: StreamOut;
   readonly #rows: AttemptRow[] = [];
   #meter = new Meter();
+  /** The attempt under way, and the last one that is over. */
   #attempt: Attempt | null = null;
+  #answered: Attempt | null = null;
   #upstream: Upstream | null = null;
   #upstreamModel: string | null = null;
+  /** When the first attempt began: what came before it is ours. */
+  #firstAttemptAt: number | null = null;
   #overheadMs: number | null = null;
   #isStopped = false;
   #isDraining = false;
@@ -161,23 +167,20 @@ class Story {
   }
 
   async #attemptOnce(planned: PlannedAttempt): Promise<AttemptResult> {
-    const { request } = this.#exchange;
     const upstream = this.#parts.upstreams.get(planned.upstream);
     if (upstream === undefined) throw new Error(`no upstream is named ${planned.upstream}`);
     this.#upstream = upstream;
     this.#upstreamModel = planned.model;
     this.#meter = new Meter();
     const attempt = this.#make(upstream, planned.model);
+    this.#firstAttemptAt ??= attempt.times.startedAt;
     this.#attempt = attempt;
     const result = await attempt.run();
-    this.#attempt = null;
     this.#note(attempt, result, upstream);
-    if (result.kind !== "complete" || request.isStream) return result;
-    if (attempt instanceof PlainAttempt && attempt.body !== null) this.#body = attempt.body;
+    this.#attempt = null;
+    this.#answered = attempt;
     return result;
   }
-
-  #body: Buffer | null = null;
 
   #make(upstream: Upstream, upstreamModel: string): Attempt {
     const { parts, request } = { parts: this.#parts, request: this.#exchange.request };
@@ -186,55 +189,43 @@ class Story {
     const { dialer, ticker, redactor, answerBytesMax } = parts;
     const input: AttemptInput = { upstream, provider, request, wire, dialer, ticker, redactor, meter: this.#meter, answerBytesMax };
     if (!request.isStream) return new PlainAttempt(input, this.#sink, () => this.#openPlain());
-    const series = parts.metrics.interToken.series({ model: this.#exchange.model.name, upstream: upstream.name });
+    const series = parts.metrics.interToken.series({ model: parts.labelOf(this.#exchange.model.name), upstream: upstream.name });
     return new StreamAttempt(input, this.#out, (gapMs) => parts.metrics.interToken.put(series, gapMs / 1000));
   }
 
-  #openPlain(): void {
-    this.#sink.open({ contentType: "application/json", headers: this.#headers() });
+  #openPlain(more: Readonly<Record<string, string>> = {}): void {
+    this.#sink.open({ contentType: "application/json", headers: { ...this.#headers(), ...more } });
   }
 
-  /** Headers of the answer; the overhead is what we added up to this moment. */
+  /** Headers of the answer, leaving now. */
   #headers(): Readonly<Record<string, string>> {
-    const times = this.#attempt?.times;
-    const headers: Record<string, string> = { "x-millrace-attempts": String(this.#rows.length + (this.#attempt === null ? 0 : 1)) };
-    if (this.#upstream !== null) headers["x-millrace-upstream"] = this.#upstream.name;
-    if (times?.firstByteAt === null || times?.firstByteAt === undefined) return headers;
-    const before = (times.sentAt ?? times.startedAt) - this.#exchange.bodyReadAt;
-    this.#overheadMs = Math.max(0, before);
-    headers["x-millrace-overhead-ms"] = this.#overheadMs.toFixed(2);
-    return headers;
+    this.#overheadMs = this.#overheadSoFar();
+    const attempts = this.#rows.length + (this.#attempt === null ? 0 : 1);
+    return {
+      "x-millrace-attempts": String(attempts),
+      ...(this.#upstream === null ? {} : { "x-millrace-upstream": this.#upstream.name }),
+      ...(this.#overheadMs === null ? {} : { "x-millrace-overhead-ms": this.#overheadMs.toFixed(2) }),
+    };
+  }
+
+  /** What the relay added: before the first attempt, until the request of the last one was sent, and since its answer was whole. */
+  #overheadSoFar(): number | null {
+    const times = (this.#attempt ?? this.#answered)?.times;
+    if (times === undefined || times.sentAt === null || times.firstByteAt === null || this.#firstAttemptAt === null) return null;
+    const before = this.#firstAttemptAt - this.#exchange.bodyReadAt + (times.sentAt - times.startedAt);
+    return before + (times.endedAt === null ? 0 : performance.now() - times.endedAt);
   }
 
   #note(attempt: Attempt, result: AttemptResult, upstream: Upstream): void {
-    const { meter, failure } = { meter: this.#meter, failure: result.kind === "failed" ? result.failure : null };
-    const now = performance.now();
+    const failure = result.kind === "failed" ? result.failure : null;
+    const names = { upstream: upstream.name, upstreamModel: this.#upstreamModel ?? "" };
     this.#wasWorkedOn = failure === null && attempt.times.sentAt !== null;
-    const outcome = failure?.kind ?? (result.kind === "broken" ? result.code : result.kind);
-    const detail = failure?.detail ?? (result.kind === "broken" ? result.detail : null);
-    const upstreamError = failure?.error ?? null;
-    const note = result.kind === "broken" ? result.note : null;
-    const words = upstreamError === null ? note : this.#parts.redactor.labelOf(upstreamError);
-    this.#rows.push({
-      n: this.#rows.length + 1,
-      upstream: upstream.name,
-      upstreamModel: this.#upstreamModel ?? "",
-      outcome: outcome === "complete" ? "ok" : outcome,
-      status: attempt.status,
-      detail: words === null ? detail : `${detail ?? ""}: ${words}`.slice(0, 500),
-      upstreamRequestId: attempt.upstreamRequestId,
-      usage: meter.usage,
-      ttftMs: meter.firstContentAt === null ? null : meter.firstContentAt - (attempt.times.sentAt ?? attempt.times.startedAt),
-      durationMs: now - attempt.times.startedAt,
-    });
-    this.#parts.metrics.attempts.add({ upstream: upstream.name, outcome: outcome === "complete" ? "ok" : outcome });
-    this.#parts.metrics.operationDuration.observe(
-      { upstream: upstream.name, outcome: outcome === "complete" ? "ok" : outcome },
-      (now - attempt.times.startedAt) / 1000,
-    );
-    if (failure?.kind === "throttled") this.#parts.health.throttled(upstream.name, now, failure.retryAfterMs);
+    const row = attemptRow(this.#rows.length + 1, attempt, result, names, this.#meter, this.#parts.redactor);
+    this.#rows.push(row);
+    countAttempt(this.#parts.metrics, row);
+    if (failure?.kind === "throttled") this.#parts.health.throttled(upstream.name, performance.now(), failure.retryAfterMs);
     if (failure?.kind === "credential") {
-      this.#parts.health.refusedCredential(upstream.name, now);
+      this.#parts.health.refusedCredential(upstream.name, performance.now());
       this.#parts.onTrouble(`upstream ${upstream.name} refuses our key or account (${failure.detail}); it is left out for a minute`);
     }
   }
@@ -260,22 +251,9 @@ class Story {
       return;
     }
     if (this.#exchange.request.isStream) return this.#out.end(DONE_FRAME);
-    if (!this.#sink.isOpen) this.#openPlainWhole();
-    this.#sink.end(this.#body ?? undefined);
-  }
-
-  #openPlainWhole(): void {
-    this.#sink.open({
-      contentType: "application/json",
-      headers: { ...this.#headersAfter(), "content-length": String(this.#body?.length ?? 0) },
-    });
-  }
-
-  #headersAfter(): Readonly<Record<string, string>> {
-    const headers: Record<string, string> = { "x-millrace-attempts": String(this.#rows.length) };
-    if (this.#upstream !== null) headers["x-millrace-upstream"] = this.#upstream.name;
-    if (this.#overheadMs !== null) headers["x-millrace-overhead-ms"] = this.#overheadMs.toFixed(2);
-    return headers;
+    const body = this.#answered instanceof PlainAttempt ? this.#answered.body : null;
+    if (!this.#sink.isOpen) this.#openPlain({ "content-length": String(body?.length ?? 0) });
+    this.#sink.end(body ?? undefined);
   }
 
   async #refuse(error: RelayError, failure?: AttemptFailure): Promise<void> {
@@ -285,7 +263,7 @@ class Story {
 
   async #record(endReason: EndReason, errorCode: string | null, marks: readonly string[]): Promise<boolean> {
     const row = this.#row(endReason, errorCode, marks);
-    this.#count(row);
+    countRequest(this.#parts.metrics, row, this.#parts.labelOf(row.model));
     this.#parts.onRow(row);
     try {
       await this.#parts.rows.record(row);
@@ -299,7 +277,6 @@ class Story {
   #row(endReason: EndReason, errorCode: string | null, marks: readonly string[]): RequestRow {
     const { id, at, key, request, model, receivedAt } = this.#exchange;
     const meter = this.#meter;
-    const { usage, basis } = this.#usage();
     return {
       id,
       at,
@@ -314,54 +291,16 @@ class Story {
       endReason,
       errorCode,
       marks,
-      usage,
-      basis,
+      ...usageOf(this.#exchange, meter, this.#wasWorkedOn),
       events: meter.events,
       bytesOut: this.#sink.bytesOut,
       ttftMs: this.#out.firstContentOutAt === null ? null : this.#out.firstContentOutAt - receivedAt,
       itlMeanMs: meter.itlMeanMs,
       itlMaxMs: meter.contentEvents < 2 ? null : meter.gapMaxMs,
-      overheadMs: this.#overheadMs,
+      overheadMs: this.#overheadMs ?? this.#overheadSoFar(),
       durationMs: performance.now() - receivedAt,
       attempts: this.#rows,
     };
-  }
-
-  #usage(): Pick<RequestRow, "usage" | "basis"> {
-    const { usage, estimatedOutput } = this.#meter;
-    if (usage !== null) return { usage, basis: "exact" };
-    if (!this.#wasWorkedOn) return { usage: NO_USAGE, basis: "none" };
-    return { usage: { ...NO_USAGE, input: this.#estimateInput(), output: Math.ceil(estimatedOutput) }, basis: "estimated" };
-  }
-
-  #estimateInput(): number {
-    const { request, textBytes } = this.#exchange;
-    const sample = request.body.subarray(0, 65_536);
-    const units = Buffer.from(sample.buffer, sample.byteOffset, sample.length).toString("utf8").length;
-    return Math.ceil(estimateTokensOfSize(textBytes, textBytes * (units / Math.max(1, sample.length))));
-  }
-
-  #count(row: RequestRow): void {
-    const { metrics } = this.#parts;
-    const labels = { model: row.model, upstream: row.upstream ?? "none" };
-    metrics.requests.add({ door: row.door, ...labels, status: String(row.status) });
-    if (row.isStream) metrics.streamEnds.add({ reason: row.endReason });
-    metrics.duration.observe(labels, row.durationMs / 1000);
-    if (row.ttftMs !== null) metrics.ttft.observe(labels, row.ttftMs / 1000);
-    if (row.overheadMs !== null) metrics.overhead.observe(labels, row.overheadMs / 1000);
-    if (row.basis === "none") return;
-    const { usage } = row;
-    const counts = {
-      input: usage.input,
-      cached_input: usage.cachedInput,
-      cache_write: usage.cacheWrite,
-      output: usage.output,
-      reasoning: usage.reasoning,
-    };
-    for (const [type, count] of Object.entries(counts))
-      if (count > 0) metrics.tokens.add({ model: row.model, type, basis: row.basis }, count);
-    metrics.tokenUsage.observe({ gen_ai_token_type: "input", model: row.model }, usage.input);
-    metrics.tokenUsage.observe({ gen_ai_token_type: "output", model: row.model }, usage.output);
   }
 
   get #isLost(): boolean {
@@ -411,20 +350,4 @@ function noRoom(plan: Plan): RelayError {
   return relayError("no_upstream", "No upstream of this model is usable right now.", {
     retryAfterS: clampRetryAfter(Math.min(...waits, 60_000)),
   });
-}
-
-function endOfComplete(meter: Meter): EndReason {
-  const reason = [...meter.finished.values()][0];
-  if (reason === "length" || reason === "content_filter") return reason;
-  return reason === "tool_calls" || reason === "function_call" ? "tool_calls" : "complete";
-}
-
-function endOfBroken(code: RelayError["code"]): EndReason {
-  if (code === "upstream_truncated" || code === "upstream_stalled" || code === "upstream_timeout") return code;
-  return "upstream_failed";
-}
-
-function endOfRefusal(error: RelayError, failure: AttemptFailure | undefined): EndReason {
-  if (failure === undefined || error.passed !== null || error.code === "rate_limited") return "refused";
-  return error.code === "upstream_timeout" ? "upstream_timeout" : "upstream_failed";
 }

@@ -39,6 +39,7 @@ export interface AttemptTimes {
   readonly startedAt: number;
   sentAt: number | null;
   firstByteAt: number | null;
+  endedAt: number | null;
 }
 
 /** Bytes read of an answer that will be an error anyway. */
@@ -69,7 +70,7 @@ export abstract class Attempt implements AnswerHandler, Ticking {
     const now = performance.now();
     this.input = input;
     this.clock = new CallClock(input.upstream.timeouts, input.request.isStream, now);
-    this.times = { startedAt: now, sentAt: null, firstByteAt: null };
+    this.times = { startedAt: now, sentAt: null, firstByteAt: null, endedAt: null };
   }
 
   /** Sends the request and reads the answer until it is over. Never rejects. */
@@ -118,6 +119,7 @@ export abstract class Attempt implements AnswerHandler, Ticking {
   protected finish(result: AttemptResult): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.times.endedAt = performance.now();
     if (result.kind === "complete") this.#linger();
     else this.#leave();
     this.#resolve?.(result);

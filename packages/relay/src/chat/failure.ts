@@ -53,7 +53,9 @@ export function errorOf(failures: readonly AttemptFailure[]): RelayError {
     });
   }
   const tried = failures.map((failure) => `${failure.upstream} ${failure.detail}`).join("; ");
-  if (last.kind === "timeout") return relayError("upstream_timeout", `No answer in time: ${tried}.`, { shouldRetry: false });
+  // An upstream that had the request may still be working on it, and charge for it: a retry would pay twice.
+  const mayCostTwice = failures.some((failure) => failure.wasSent) ? { shouldRetry: false } : {};
+  if (last.kind === "timeout") return relayError("upstream_timeout", `No answer in time: ${tried}.`, mayCostTwice);
   if (last.kind === "redirect") return relayError("upstream_redirect", `Redirects are not followed: ${tried}.`, { shouldRetry: false });
   const isHopeless = failures.every((failure) => failure.kind === "credential" || failure.kind === "model");
   return relayError("upstream_failed", `No upstream gave an answer: ${tried}.`, isHopeless ? { shouldRetry: false } : {});

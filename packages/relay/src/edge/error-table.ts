@@ -24,7 +24,6 @@ const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   body_timeout: { status: 408, type: "invalid_request_error" },
   body_too_large: { status: 413, type: "invalid_request_error" },
   rate_limited: { status: 429, type: "rate_limit_error" },
-  too_many_in_flight: { status: 429, type: "rate_limit_error" },
   upstream_failed: { status: 502, type: "server_error" },
   upstream_redirect: { status: 502, type: "server_error" },
   upstream_truncated: { status: 502, type: "server_error" },

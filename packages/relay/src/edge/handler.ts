@@ -9,11 +9,12 @@ import type { RelayError } from "../chat/failure.ts";
 import type { Config, Model } from "../config/config.ts";
 import type { ErrorCode } from "@millrace/wire/error-codes";
 import type { Door } from "../provider/provider.ts";
-import type { BodyBudget, BodyLimits } from "./body.ts";
+import type { BodyBudget, BodyLimits, JsonBody } from "./body.ts";
 import { readJsonBody } from "./body.ts";
 import { readClientRequest } from "./chat-request.ts";
 import { findRoute } from "./doors.ts";
 import type { Route } from "./doors.ts";
+import { statusOf } from "./error-table.ts";
 import { HttpSink } from "./http-sink.ts";
 import { refuse, sendJson, sendText } from "./reply.ts";
 import { hopsOf, readTarget } from "./request-target.ts";
@@ -32,24 +33,44 @@ export interface EdgeParts {
   readonly metrics: () => string;
   readonly admin: (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void>;
   readonly running: Set<Running>;
+  /** Told of each request that no upstream saw. */
+  readonly onRefusal: (refusal: Refusal) => void;
+}
+
+/** What is known of a request that was turned away; whose it was only where its key was good. */
+export interface Refusal {
+  readonly requestId: string;
+  readonly status: number;
+  readonly code: string;
+  readonly key: KeyRecord | null;
+  readonly door: Door | null;
+  readonly model: string;
+  readonly durationMs: number;
+}
+
+/** One request on its way through the edge; what is learnt of it is put down here. */
+interface Visit {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  /** Monotonic clock, milliseconds. */
+  readonly receivedAt: number;
+  readonly parts: EdgeParts;
+  key: KeyRecord | null;
+  door: Door | null;
+  model: string;
 }
 
 /** Handles one request to its end. */
 export async function handle(request: IncomingMessage, response: ServerResponse, requestId: string, parts: EdgeParts): Promise<void> {
-  const receivedAt = performance.now();
+  const visit: Visit = { request, response, requestId, receivedAt: performance.now(), parts, key: null, door: null, model: "" };
   if (parts.notReady() === "stopping") response.setHeader("connection", "close");
   const target = readTarget(request);
   // After a head that two readers could read in two ways, nobody knows where the next request begins.
   if (!target.ok)
-    return refuse(
-      request,
-      response,
-      relayError(target.code, target.message),
-      requestId,
-      target.code === "invalid_request" ? { connection: "close" } : {},
-    );
+    return turnAway(visit, relayError(target.code, target.message), target.code === "invalid_request" ? { connection: "close" } : {});
   const found = findRoute(request.method ?? "", target.path);
-  if (!found.ok) return refuseRoute(request, response, requestId, found.allow);
+  if (!found.ok) return turnAwayRoute(visit, found.allow);
   const { route } = found;
   switch (route.kind) {
     case "healthz":
@@ -63,14 +84,21 @@ export async function handle(request: IncomingMessage, response: ServerResponse,
     case "models":
     case "model":
     case "door":
-      return handleKeyed(request, response, requestId, route, receivedAt, parts);
+      return handleKeyed(visit, route);
   }
 }
 
-function refuseRoute(request: IncomingMessage, response: ServerResponse, requestId: string, allow: string | null): void {
-  if (allow === null)
-    return refuse(request, response, relayError("route_unknown", "There is nothing at this address. The doors are under /v1."), requestId);
-  refuse(request, response, relayError("method_not_allowed", `This address takes ${allow}.`), requestId, { allow });
+/** Answers with an error and lets it be counted and written down. */
+function turnAway(visit: Visit, error: RelayError, headers: Readonly<Record<string, string>> = {}): void {
+  const { request, response, requestId, key, door, model, receivedAt } = visit;
+  refuse(request, response, error, requestId, headers);
+  const durationMs = performance.now() - receivedAt;
+  visit.parts.onRefusal({ requestId, status: statusOf(error), code: error.code, key, door, model, durationMs });
+}
+
+function turnAwayRoute(visit: Visit, allow: string | null): void {
+  if (allow === null) return turnAway(visit, relayError("route_unknown", "There is nothing at this address. The doors are under /v1."));
+  turnAway(visit, relayError("method_not_allowed", `This address takes ${allow}.`), { allow });
 }
 
 function sendReadiness(response: ServerResponse, parts: EdgeParts): void {
@@ -87,21 +115,14 @@ const KEY_MESSAGES: Readonly<Record<"key_malformed" | "key_invalid" | "key_revok
 
 type Keyed = Extract<Route, { kind: "models" | "model" | "door" }>;
 
-async function handleKeyed(
-  request: IncomingMessage,
-  response: ServerResponse,
-  requestId: string,
-  route: Keyed,
-  receivedAt: number,
-  parts: EdgeParts,
-): Promise<void> {
+async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
+  const { request, response, requestId, parts } = visit;
   const authentication = authenticate(request, parts.keys);
-  if (!authentication.ok)
-    return refuse(request, response, relayError(authentication.code, authentication.message), requestId, { "www-authenticate": "Bearer" });
-  if (route.kind === "models")
-    return sendJson(response, 200, { object: "list", data: listed(parts.config()).map(modelObject) }, { "x-request-id": requestId });
-  if (route.kind === "model") return sendModel(request, response, requestId, route.id, parts);
-  return handleDoor(request, response, requestId, route.door, authentication.key, receivedAt, parts);
+  if (!authentication.ok) return turnAway(visit, relayError(authentication.code, authentication.message), { "www-authenticate": "Bearer" });
+  visit.key = authentication.key;
+  if (route.kind === "door") return handleDoor(visit, route.door, authentication.key);
+  if (route.kind === "model") return sendModel(visit, route.id);
+  sendJson(response, 200, { object: "list", data: listed(parts.config()).map(modelObject) }, { "x-request-id": requestId });
 }
 
 type Authentication =
@@ -123,10 +144,10 @@ function modelObject(model: Model): Record<string, unknown> {
   return { id: model.name, object: "model", created: 0, owned_by: model.routes[0]?.upstream ?? "millrace" };
 }
 
-function sendModel(request: IncomingMessage, response: ServerResponse, requestId: string, id: string, parts: EdgeParts): void {
-  const model = parts.resolve(id);
-  if (model === null) return refuse(request, response, unknownModel(id, parts), requestId);
-  sendJson(response, 200, modelObject(model), { "x-request-id": requestId });
+function sendModel(visit: Visit, id: string): void {
+  const model = visit.parts.resolve(id);
+  if (model === null) return turnAway(visit, unknownModel(id, visit.parts));
+  sendJson(visit.response, 200, modelObject(model), { "x-request-id": visit.requestId });
 }
 
 function unknownModel(name: string, parts: EdgeParts): RelayError {
@@ -135,45 +156,31 @@ function unknownModel(name: string, parts: EdgeParts): RelayError {
   return relayError("model_not_found", `The model ${JSON.stringify(name.slice(0, 80))} is not known here. ${hint}`, { param: "model" });
 }
 
-async function handleDoor(
-  request: IncomingMessage,
-  response: ServerResponse,
-  requestId: string,
-  door: Door,
-  key: KeyRecord,
-  receivedAt: number,
-  parts: EdgeParts,
-): Promise<void> {
+async function handleDoor(visit: Visit, door: Door, key: KeyRecord): Promise<void> {
+  const { request, parts } = visit;
+  visit.door = door;
   if (!parts.chat.rows.hasRoom)
-    return refuse(
-      request,
-      response,
-      relayError("store_unavailable", "The relay cannot record requests right now.", { retryAfterS: 5 }),
-      requestId,
-    );
+    return turnAway(visit, relayError("store_unavailable", "The relay cannot record requests right now.", { retryAfterS: 5 }));
   const read = await readJsonBody(request, parts.bodyLimits, parts.bodyBudget);
-  if (!read.ok) return read.error === null ? undefined : refuse(request, response, read.error, requestId);
-  const bodyReadAt = performance.now();
+  if (!read.ok) return read.error === null ? undefined : turnAway(visit, read.error);
   try {
-    const parsed = readClientRequest(door, read.body, hopsOf(request));
-    if (!parsed.ok) return refuse(request, response, parsed.error, requestId);
-    const model = parts.resolve(parsed.request.model);
-    if (model === null) return refuse(request, response, unknownModel(parsed.request.model, parts), requestId);
-    const sink = new HttpSink(response, requestId, parsed.request.isStream);
-    const exchange = {
-      id: requestId,
-      at: Date.now(),
-      receivedAt,
-      bodyReadAt,
-      key,
-      request: parsed.request,
-      model,
-      textBytes: read.body.textBytes,
-    };
-    const running = answer(exchange, sink, parts.chat);
-    parts.running.add(running);
-    await running.done.finally(() => parts.running.delete(running));
+    await answerBody(visit, door, key, read.body);
   } finally {
     parts.bodyBudget.give(read.body.bytes.length);
   }
+}
+
+async function answerBody(visit: Visit, door: Door, key: KeyRecord, body: JsonBody): Promise<void> {
+  const { request, response, requestId: id, receivedAt, parts } = visit;
+  const bodyReadAt = performance.now();
+  const parsed = readClientRequest(door, body, hopsOf(request));
+  if (!parsed.ok) return turnAway(visit, parsed.error);
+  visit.model = parsed.request.model;
+  const model = parts.resolve(parsed.request.model);
+  if (model === null) return turnAway(visit, unknownModel(parsed.request.model, parts));
+  const sink = new HttpSink(response, id, parsed.request.isStream);
+  const exchange = { id, at: Date.now(), receivedAt, bodyReadAt, key, request: parsed.request, model, textBytes: body.textBytes };
+  const running = answer(exchange, sink, parts.chat);
+  parts.running.add(running);
+  await running.done.finally(() => parts.running.delete(running));
 }

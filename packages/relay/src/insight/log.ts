@@ -5,6 +5,8 @@ import type { RequestRow } from "./row.ts";
 
 export interface Log {
   request(row: RequestRow): void;
+  /** A request that was turned away before it was known whose it is. */
+  refusal(requestId: string, status: number, code: string): void;
   info(message: string): void;
   trouble(message: string): void;
   /** Writes out what is buffered; for the end of the process. */
@@ -34,6 +36,7 @@ export function openLog(settings: LogSettings): Log {
 function jsonLog(logger: Logger, flush: () => void): Log {
   return {
     request: (row) => logger.info(fieldsOf(row), "request"),
+    refusal: (requestId, status, code) => logger.info({ request_id: requestId, status, error_code: code }, "refused"),
     info: (message) => logger.info(message),
     trouble: (message) => logger.error(message),
     flush,
@@ -48,6 +51,9 @@ function textLog(logger: Logger, file: { write(line: string): unknown }, flush: 
         line(
           `${row.status} ${row.door} ${row.model} -> ${row.upstream ?? "-"} ${row.endReason} ${Math.round(row.durationMs)} ms ${row.id}`,
         );
+    },
+    refusal: (requestId, status, code) => {
+      if (logger.isLevelEnabled("info")) line(`${status} refused ${code} ${requestId}`);
     },
     info: (message) => {
       if (logger.isLevelEnabled("info")) line(message);

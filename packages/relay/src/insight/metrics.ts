@@ -148,6 +148,12 @@ export class Metrics {
   readonly interToken = new Histogram("millrace_inter_token_seconds", "Between two content events of a stream.", SECONDS);
   readonly duration = new Histogram("millrace_request_duration_seconds", "From the request received to the end of its answer.", SECONDS);
   readonly operationDuration = new Histogram("gen_ai_client_operation_duration_seconds", "Duration of one call to an upstream.", SECONDS);
+  readonly timeToFirstChunk = new Histogram(
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "From a request sent to an upstream to its first content.",
+    SECONDS,
+  );
+  readonly refusals = new Counter("millrace_refusals_total", "Requests that were turned away before any upstream, by code.");
   readonly tokenUsage = new Histogram(
     "gen_ai_client_token_usage",
     "Tokens of one call to an upstream.",
@@ -171,6 +177,8 @@ export class Metrics {
       this.interToken,
       this.duration,
       this.operationDuration,
+      this.timeToFirstChunk,
+      this.refusals,
       this.tokenUsage,
       this.loopLag,
       new Gauge("millrace_streams_active", "Requests whose answer is not over.", () => [[{}, sources.streamsActive()]]),

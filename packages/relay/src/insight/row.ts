@@ -12,7 +12,6 @@ export type EndReason =
   | "upstream_stalled"
   | "upstream_failed"
   | "upstream_timeout"
-  | "store_unavailable"
   | "relay_stopped"
   | "refused";
 

@@ -53,6 +53,8 @@ export interface Dialer {
 /** Idle connections kept per origin. */
 const IDLE_MAX = 256;
 const KEEP_ALIVE_MS = 30_000;
+/** A pooled socket that is dead says so at once; one that dies later may have had the request. */
+const REPLACE_WITHIN_MS = 2_000;
 /** Read of an answer before anybody asked for it. */
 const READ_AHEAD_BYTES = 16 * 1024;
 const HEADER_BYTES_MAX = 32 * 1024;
@@ -118,15 +120,14 @@ export function undiciDialer(): Dialer {
     let connection = take(call.origin);
     let controller: Dispatcher.DispatchController | null = null;
     let isOver = false;
-    let wasSent = false;
+    let sentAt: number | null = null;
     let sawByte = false;
-    let wasReplaced = false;
 
     const answer: Dispatcher.DispatchHandler = {
       onRequestStart(given) {
         controller = given;
-        if (wasSent) return;
-        wasSent = true;
+        if (sentAt !== null) return;
+        sentAt = performance.now();
         if (!isOver) handler.onSent();
       },
       onResponseStarted() {
@@ -149,8 +150,7 @@ export function undiciDialer(): Dialer {
       onResponseError(_controller, error) {
         if (isOver) return;
         // A pooled socket that the other side had already closed: the request never arrived, so it is sent once more.
-        if (wasSent && !sawByte && connection.answered > 0 && !wasReplaced) {
-          wasReplaced = true;
+        if (sentAt !== null && !sawByte && connection.answered > 0 && performance.now() - sentAt < REPLACE_WITHIN_MS) {
           void connection.destroy();
           connection = new Connection(call.origin);
           dispatch();
@@ -158,7 +158,7 @@ export function undiciDialer(): Dialer {
         }
         isOver = true;
         void connection.destroy();
-        handler.onFailure({ kind: wasSent ? "transport" : "connect", reason: reasonOf(error) });
+        handler.onFailure({ kind: sentAt === null ? "connect" : "transport", reason: reasonOf(error) });
       },
     };
 

@@ -224,3 +224,34 @@ test("relays count themselves on the way, so that an upstream that points back e
   await call(relay, { headers: { "x-millrace-hops": "4" } });
   expect(relay.simulators["a"]?.seen[0]?.headers["x-millrace-hops"]).toBe("5");
 });
+
+test("a request that no upstream saw is counted, and written down where its key was good", async () => {
+  await start({ a: {} });
+  await call(relay, { body: "{not json" });
+  await call(relay, { body: { model: "nope", messages: MESSAGES } });
+  await call(relay, { headers: { authorization: "Bearer sk-wrong-0123456789" } });
+  await relay.row(2);
+  expect(relay.rows("requests")).toMatchObject([
+    { end_reason: "refused", error_code: "invalid_json", status: 400, model: "", upstream: null, basis: "none" },
+    { end_reason: "refused", error_code: "model_not_found", status: 404, model: "nope" },
+  ]);
+  const metrics = (await call(relay, { path: "/metrics", method: "GET", body: null })).body;
+  for (const code of ["invalid_json", "model_not_found", "key_invalid"])
+    expect(metrics).toContain(`millrace_refusals_total{code="${code}"} 1`);
+  expect(relay.logLines.filter((line) => line.includes('"error_code":"key_invalid"')).length).toBe(1);
+});
+
+test("what the relay added is told for streams and plain answers, without the time of a failed attempt", async () => {
+  await start({
+    a: { simulator: { scenario: { ttftMs: 300, fault: { kind: "error-200" } } } },
+    b: { simulator: { scenario: { text: "x" } } },
+  });
+  for (const stream of [true, false]) {
+    const answer = await call(relay, { body: { model: "m", stream, messages: MESSAGES } });
+    expect(answer.headers["x-millrace-upstream"]).toBe("b");
+    expect(Number(answer.headers["x-millrace-overhead-ms"])).toBeGreaterThan(0);
+    expect(Number(answer.headers["x-millrace-overhead-ms"])).toBeLessThan(150);
+  }
+  await relay.row(2);
+  for (const row of relay.rows("requests")) expect(row["overhead_ms"]).toBeLessThan(150);
+});

@@ -16,8 +16,8 @@ export interface ZooCase {
   readonly plain: Expected;
   /** The answer is made by the fault, so its text is not the scenario's. */
   readonly hasOwnText?: true;
-  /** The upstream is left out for a while afterwards, so it needs a relay of its own. */
-  readonly coolsDown?: true;
+  /** It needs a relay of its own: the upstream is left out afterwards, or meddles with the next answer on its connection. */
+  readonly ownRelay?: true;
 }
 
 const whole: Expected = { kind: "whole" };
@@ -49,9 +49,9 @@ const STATUSES: readonly ZooCase[] = [
   status(400, refused(400, "invalid_request", "caller")),
   status(413, refused(413, "request_too_large", "caller")),
   status(422, refused(422, "invalid_request", "caller")),
-  ...[401, 402].map((code) => status(code, refused(502, "upstream_failed", "credential"), { coolsDown: true })),
-  ...[429, 529].map((code) => status(code, refused(429, "rate_limited", "throttled"), { coolsDown: true })),
-  status(503, refused(429, "rate_limited", "throttled"), { coolsDown: true, retryAfterMs: 2_000 }),
+  ...[401, 402].map((code) => status(code, refused(502, "upstream_failed", "credential"), { ownRelay: true })),
+  ...[429, 529].map((code) => status(code, refused(429, "rate_limited", "throttled"), { ownRelay: true })),
+  status(503, refused(429, "rate_limited", "throttled"), { ownRelay: true, retryAfterMs: 2_000 }),
   ...(["deepseek", "detail", "text", "html", "empty"] as const).map((shape) =>
     zoo(`status 500 worded as ${shape}`, { kind: "status", status: 500, shape }, failed, failed),
   ),
@@ -136,7 +136,7 @@ const WRONG_BODIES: readonly ZooCase[] = [
 
 const ODD_BUT_WHOLE: readonly ZooCase[] = [
   zoo("a forged response right behind", { kind: "extra-bytes", when: "same-tick" }, whole, whole),
-  zoo("a forged response while idle", { kind: "extra-bytes", when: "idle" }, whole, whole),
+  zoo("a forged response while idle", { kind: "extra-bytes", when: "idle" }, whole, whole, { ownRelay: true }),
   zoo("a connection closed after its answer", { kind: "close-idle", when: "after" }, whole, whole),
   zoo("a connection closed when it is used again", { kind: "close-idle", when: "reuse" }, whole, whole),
   zoo("tiny chunks", { kind: "tiny-chunks", count: 5_000 }, whole, whole, { hasOwnText: true }),

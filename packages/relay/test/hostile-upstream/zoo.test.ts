@@ -120,7 +120,7 @@ async function runAll(relay: TestRelay, cases: readonly ZooCase[], isStream: boo
   return outcomes;
 }
 
-async function runCooling(cases: readonly ZooCase[], isAlone: boolean, isStream: boolean): Promise<Map<string, Outcome>> {
+async function runApart(cases: readonly ZooCase[], isAlone: boolean, isStream: boolean): Promise<Map<string, Outcome>> {
   const outcomes = new Map<string, Outcome>();
   for (const each of cases) {
     const relay = await startRelay(setup(isAlone));
@@ -146,13 +146,13 @@ describe.each(SETUPS)("$title", ({ isAlone, isStream, check }) => {
   let outcomes = new Map<string, Outcome>();
   beforeAll(async () => {
     relay = await startRelay(setup(isAlone));
-    const isCooling = (each: ZooCase): boolean => each.coolsDown === true;
+    const hasOwn = (each: ZooCase): boolean => each.ownRelay === true;
     outcomes = await runAll(
       relay,
-      ZOO.filter((each) => !isCooling(each)),
+      ZOO.filter((each) => !hasOwn(each)),
       isStream,
     );
-    for (const [name, outcome] of await runCooling(ZOO.filter(isCooling), isAlone, isStream)) outcomes.set(name, outcome);
+    for (const [name, outcome] of await runApart(ZOO.filter(hasOwn), isAlone, isStream)) outcomes.set(name, outcome);
   }, 60_000);
   afterAll(() => relay.close());
 

@@ -1,0 +1,145 @@
+/** What is written down of a request: its row, the rows of its attempts, and the counts that follow from them. */
+import { estimateTokensOfSize } from "@millrace/policy/estimate";
+import type { Metrics } from "../insight/metrics.ts";
+import type { AttemptRow, EndReason, RequestRow } from "../insight/row.ts";
+import type { Exchange } from "./answer.ts";
+import type { Attempt, AttemptResult } from "./attempt.ts";
+import type { AttemptFailure, RelayError } from "./failure.ts";
+import { NO_USAGE } from "./meter.ts";
+import type { Meter } from "./meter.ts";
+import type { Redactor } from "./redact.ts";
+
+const DETAIL_LENGTH_MAX = 500;
+
+/** The row of one attempt that is over. */
+export function attemptRow(
+  n: number,
+  attempt: Attempt,
+  result: AttemptResult,
+  names: { readonly upstream: string; readonly upstreamModel: string },
+  meter: Meter,
+  redactor: Redactor,
+): AttemptRow {
+  const { startedAt, sentAt } = attempt.times;
+  return {
+    n,
+    ...names,
+    outcome: outcomeOf(result),
+    status: attempt.status,
+    detail: detailOf(result, redactor),
+    upstreamRequestId: attempt.upstreamRequestId,
+    usage: meter.usage,
+    ttftMs: meter.firstContentAt === null ? null : meter.firstContentAt - (sentAt ?? startedAt),
+    durationMs: performance.now() - startedAt,
+  };
+}
+
+function outcomeOf(result: AttemptResult): string {
+  switch (result.kind) {
+    case "failed":
+      return result.failure.kind;
+    case "broken":
+      return result.code;
+    case "complete":
+      return "ok";
+    case "cancelled":
+      return "cancelled";
+  }
+}
+
+function detailOf(result: AttemptResult, redactor: Redactor): string | null {
+  if (result.kind === "complete" || result.kind === "cancelled") return null;
+  const detail = result.kind === "failed" ? result.failure.detail : result.detail;
+  const error = result.kind === "failed" ? result.failure.error : null;
+  const words = error === null ? (result.kind === "broken" ? result.note : null) : redactor.labelOf(error);
+  return words === null ? detail : `${detail}: ${words}`.slice(0, DETAIL_LENGTH_MAX);
+}
+
+/** Tokens of a request: the upstream's own count, else an estimate where an upstream had worked on it, else none. */
+export function usageOf(exchange: Exchange, meter: Meter, wasWorkedOn: boolean): Pick<RequestRow, "usage" | "basis"> {
+  if (meter.usage !== null) return { usage: meter.usage, basis: "exact" };
+  if (!wasWorkedOn) return { usage: NO_USAGE, basis: "none" };
+  return { usage: { ...NO_USAGE, input: estimateInput(exchange), output: Math.ceil(meter.estimatedOutput) }, basis: "estimated" };
+}
+
+/** From the size of the body's texts, and from how much of a sample of it is ASCII. */
+function estimateInput({ request, textBytes }: Exchange): number {
+  const sample = request.body.subarray(0, 65_536);
+  const units = Buffer.from(sample.buffer, sample.byteOffset, sample.length).toString("utf8").length;
+  return Math.ceil(estimateTokensOfSize(textBytes, textBytes * (units / Math.max(1, sample.length))));
+}
+
+/** A row with nothing but what was asked: for requests that no upstream saw. */
+export function refusedRow(
+  asked: Pick<RequestRow, "id" | "at" | "accountId" | "keyId" | "door" | "model">,
+  status: number,
+  errorCode: string,
+  durationMs: number,
+): RequestRow {
+  return {
+    ...asked,
+    upstream: null,
+    upstreamModel: null,
+    isStream: false,
+    status,
+    endReason: "refused",
+    errorCode,
+    marks: [],
+    usage: NO_USAGE,
+    basis: "none",
+    events: 0,
+    bytesOut: 0,
+    ttftMs: null,
+    itlMeanMs: null,
+    itlMaxMs: null,
+    overheadMs: null,
+    durationMs,
+    attempts: [],
+  };
+}
+
+export function endOfComplete(meter: Meter): EndReason {
+  const reason = [...meter.finished.values()][0];
+  if (reason === "length" || reason === "content_filter") return reason;
+  return reason === "tool_calls" || reason === "function_call" ? "tool_calls" : "complete";
+}
+
+export function endOfBroken(code: RelayError["code"]): EndReason {
+  if (code === "upstream_truncated" || code === "upstream_stalled" || code === "upstream_timeout") return code;
+  return "upstream_failed";
+}
+
+export function endOfRefusal(error: RelayError, failure: AttemptFailure | undefined): EndReason {
+  if (failure === undefined || error.passed !== null || error.code === "rate_limited") return "refused";
+  return error.code === "upstream_timeout" ? "upstream_timeout" : "upstream_failed";
+}
+
+/** Counts an attempt that is over. */
+export function countAttempt(metrics: Metrics, row: AttemptRow): void {
+  const labels = { upstream: row.upstream, outcome: row.outcome };
+  metrics.attempts.add(labels);
+  metrics.operationDuration.observe(labels, row.durationMs / 1000);
+  if (row.ttftMs !== null) metrics.timeToFirstChunk.observe({ upstream: row.upstream }, row.ttftMs / 1000);
+}
+
+/** Counts a request that is over. @param model a label of the configuration, so that clients cannot invent series. */
+export function countRequest(metrics: Metrics, row: RequestRow, model: string): void {
+  const labels = { model, upstream: row.upstream ?? "none" };
+  metrics.requests.add({ door: row.door, ...labels, status: String(row.status) });
+  if (row.isStream) metrics.streamEnds.add({ reason: row.endReason });
+  metrics.duration.observe(labels, row.durationMs / 1000);
+  if (row.ttftMs !== null) metrics.ttft.observe(labels, row.ttftMs / 1000);
+  if (row.overheadMs !== null) metrics.overhead.observe(labels, row.overheadMs / 1000);
+  if (row.basis === "none") return;
+  const { usage } = row;
+  const counts = {
+    input: usage.input,
+    cached_input: usage.cachedInput,
+    cache_write: usage.cacheWrite,
+    output: usage.output,
+    reasoning: usage.reasoning,
+  };
+  for (const [type, count] of Object.entries(counts)) if (count > 0) metrics.tokens.add({ model, type, basis: row.basis }, count);
+  metrics.tokenUsage.observe({ gen_ai_token_type: "input", model }, usage.input);
+  metrics.tokenUsage.observe({ gen_ai_token_type: "output", model }, usage.output);
+}
