@@ -13,7 +13,7 @@ import { Ticker } from "./chat/ticker.ts";
 import type { Config } from "./config/config.ts";
 import { closeMatches } from "./config/nearest.ts";
 import { resolveModel } from "./config/resolve-model.ts";
-import { controlApi } from "./control/api.ts";
+import type { ControlParts } from "./control/api.ts";
 import { BodyBudget } from "./edge/body.ts";
 import { handle } from "./edge/handler.ts";
 import type { EdgeParts, Refusal } from "./edge/handler.ts";
@@ -95,7 +95,7 @@ export function buildApp(parts: AppParts): App {
     bodyBudget: new BodyBudget(BODIES_BYTES_MAX),
     notReady: () => (isStopping ? "stopping" : parts.rows.hasRoom ? null : "store_unavailable"),
     metrics: () => metrics.render(),
-    admin: controlApi({ keys, adminToken: config.adminToken, isLoopback: isLoopbackHost(config.listen.host) }),
+    admin: lazyControl({ keys, adminToken: config.adminToken, isLoopback: isLoopbackHost(config.listen.host) }),
     running,
     onRefusal: (refusal) => noteRefusal(refusal, chat, log),
   };
@@ -126,6 +126,15 @@ export function buildApp(parts: AppParts): App {
   }
 
   return { keys, metrics, listen: () => listen(server, config.listen), stop, hurry };
+}
+
+/** The control plane is loaded when it is first asked for: many relays never are. */
+function lazyControl(parts: ControlParts): EdgeParts["admin"] {
+  let loading: Promise<EdgeParts["admin"]> | null = null;
+  return async (request, response, requestId) => {
+    loading ??= import("./control/api.ts").then(({ controlApi }) => controlApi(parts));
+    return (await loading)(request, response, requestId);
+  };
 }
 
 /** Counts a refusal; where the key was good it also gets a row. Others could fill the disk at will, so they get a log line alone. */

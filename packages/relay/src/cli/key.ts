@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { DEFAULT_ACCOUNT, KeyRing, newKeyRecord } from "../admission/keys.ts";
 import { loadConfig } from "../config/load.ts";
-import { shown } from "../control/api.ts";
+import { shown } from "../control/shown-key.ts";
 import { SqliteStore } from "../store/sqlite-store.ts";
 import { adminCall } from "./admin-call.ts";
 import { fail } from "./fail.ts";

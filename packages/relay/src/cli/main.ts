@@ -1,10 +1,8 @@
 /** The `millrace` command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage. */
 import { Command, CommanderError } from "commander";
-import { runCheck } from "./check.ts";
 import { addKeyCommands } from "./key.ts";
-import { runServe } from "./serve.ts";
+import type { ServeOptions } from "./serve.ts";
 import { wholeNumber } from "./values.ts";
-import { runSimulate } from "../simulator/command.ts";
 import { fail } from "./fail.ts";
 
 const program = new Command("millrace")
@@ -20,13 +18,13 @@ program
   .option("--host <host>", "address to listen on (127.0.0.1)")
   .option("--port <number>", "port to listen on (8787)", wholeNumber)
   .option("--data <dir>", "data directory (./data)")
-  .action(runServe);
+  .action(async (given: ServeOptions) => (await import("./serve.ts")).runServe(given));
 
 program
   .command("check <file>")
   .description("check a configuration file: every mistake at once, with its place")
   .option("--json", "print JSON")
-  .action(runCheck);
+  .action(async (file: string, given: { json?: boolean }) => (await import("./check.ts")).runCheck(file, given));
 
 program
   .command("simulate")
@@ -44,6 +42,7 @@ program
   )
   .action(async (given: { host?: string; port?: number; ttft?: string; rate?: string; seed?: number; fault: string[] }) => {
     const { fault, ...rest } = given;
+    const { runSimulate } = await import("../simulator/command.ts");
     const result = await runSimulate({ ...rest, faults: fault });
     if ("errors" in result) return fail(result.errors.join("\n"), 2);
     const simulator = result.ok;

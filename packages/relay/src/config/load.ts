@@ -5,7 +5,7 @@ import type { ConfigMistake, ConfigResult } from "./config.ts";
 import { parseDotenv, type Variables } from "./dotenv.ts";
 import { readSettings } from "./environment-settings.ts";
 import { routingFromEnvironment } from "./from-environment.ts";
-import { type FileReading, readConfigFile } from "./from-file.ts";
+import type { FileReading } from "./from-file.ts";
 import { newNotes, type Notes } from "./notes.ts";
 import { assembleConfig, type Settings } from "./settings.ts";
 import { isPort, parseHost } from "./values.ts";
@@ -65,7 +65,11 @@ async function readVariables({ env, cwd }: LoadRequest, notes: Notes): Promise<V
 
 async function readFileOf(file: string, cwd: string, variables: Variables, notes: Notes): Promise<FileReading | null> {
   const text = await readText(resolve(cwd, file));
-  if ("text" in text) return readConfigFile(text.text, file, variables, notes);
+  if ("text" in text) {
+    // Loaded when there is a file: its libraries cost a relay without one 10 MB.
+    const { readConfigFile } = await import("./from-file.ts");
+    return readConfigFile(text.text, file, variables, notes);
+  }
   notes.mistakes.push({
     place: file,
     message: `The configuration file ${FAULTS[text.code] ?? "cannot be read"}.`,

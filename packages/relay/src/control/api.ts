@@ -9,6 +9,7 @@ import type { KeyRecord, KeyRing } from "../admission/keys.ts";
 import { refusalOf } from "./gate.ts";
 import type { GateParts } from "./gate.ts";
 import { Refusal } from "./refusal.ts";
+import { shown } from "./shown-key.ts";
 
 export interface ControlParts extends GateParts {
   readonly keys: KeyRing;
@@ -118,20 +119,6 @@ function errorFor(error: { statusCode?: number }): Refusal {
     default:
       return new Refusal("store_unavailable", "The change could not be stored; nothing was changed.");
   }
-}
-
-/** What may be shown of a key: never its text, never its hash. */
-export function shown(key: KeyRecord): Record<string, unknown> {
-  const time = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
-  return {
-    id: key.id,
-    account_id: key.accountId,
-    name: key.name,
-    hint: key.hint,
-    created_at: time(key.createdAt),
-    expires_at: time(key.expiresAt),
-    revoked_at: time(key.revokedAt),
-  };
 }
 
 function pageOf(keys: readonly KeyRecord[], page: z.infer<typeof Page>): { data: Record<string, unknown>[]; next: string | null } {
