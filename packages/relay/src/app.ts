@@ -1,6 +1,8 @@
 /** Wires the parts by hand. What `main.ts` starts, and what tests start. */
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { AccountBook } from "./admission/accounts.ts";
+import type { AccountStore } from "./admission/accounts.ts";
 import { KeyRing } from "./admission/keys.ts";
 import type { KeyStore } from "./admission/keys.ts";
 import { DrainBudget } from "./chat/answer.ts";
@@ -38,12 +40,14 @@ export interface AppParts {
   readonly config: Config;
   readonly rows: RowStore;
   readonly keyStore: KeyStore;
+  readonly accountStore: AccountStore;
   readonly log: Log;
   readonly streamTimes?: StreamTimes;
   readonly bodyGraceMs?: number;
 }
 
 export interface App {
+  readonly accounts: AccountBook;
   readonly keys: KeyRing;
   readonly metrics: Metrics;
   /** Binds and serves. @returns the port. Rejects when the address cannot be bound. */
@@ -82,12 +86,14 @@ export function buildApp(parts: AppParts): App {
     labelOf: (model) => (config.models.has(model) ? model : "other"),
     onTrouble: (message) => log.trouble(message),
   };
+  const accounts = new AccountBook(parts.accountStore);
   const keys = new KeyRing(parts.keyStore);
   const known = [...config.models.keys()];
   let isStopping = false;
   const edge: EdgeParts = {
     config: () => config,
     keys,
+    accounts,
     chat,
     resolve: (name) => resolveModel(config, name),
     closeMatches: (name) => closeMatches(name, known),
@@ -95,7 +101,7 @@ export function buildApp(parts: AppParts): App {
     bodyBudget: new BodyBudget(BODIES_BYTES_MAX),
     notReady: () => (isStopping ? "stopping" : parts.rows.hasRoom ? null : "store_unavailable"),
     metrics: () => metrics.render(),
-    admin: lazyControl({ keys, adminToken: config.adminToken, isLoopback: isLoopbackHost(config.listen.host) }),
+    admin: lazyControl({ accounts, keys, tiers: [], adminToken: config.adminToken, isLoopback: isLoopbackHost(config.listen.host) }),
     running,
     onRefusal: (refusal) => noteRefusal(refusal, chat, log),
   };
@@ -125,7 +131,7 @@ export function buildApp(parts: AppParts): App {
     await dialer.close();
   }
 
-  return { keys, metrics, listen: () => listen(server, config.listen), stop, hurry };
+  return { accounts, keys, metrics, listen: () => listen(server, config.listen), stop, hurry };
 }
 
 /** The control plane is loaded when it is first asked for: many relays never are. */

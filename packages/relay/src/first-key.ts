@@ -1,7 +1,8 @@
 /** Sees to it that a relay never serves without a key: the caller's own, or one made at the first start. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { DEFAULT_ACCOUNT, isWellFormed, newKeyRecord, recordOf } from "./admission/keys.ts";
+import { DEFAULT_ACCOUNT } from "./admission/accounts.ts";
+import { isWellFormed, newKeyRecord, recordOf } from "./admission/keys.ts";
 import type { KeyRecord, KeyRing } from "./admission/keys.ts";
 
 /** Where a person finds the key to try; `null` where only people know it. */

@@ -1,6 +1,6 @@
 /** Starts a relay from its configuration and ends it on a signal. The only file that knows the store's adapters. */
 import { relative } from "node:path";
-import { DEFAULT_ACCOUNT } from "./admission/keys.ts";
+import { ensureDefaultAccount } from "./admission/default-account.ts";
 import { buildApp } from "./app.ts";
 import type { App } from "./app.ts";
 import type { Config } from "./config/config.ts";
@@ -36,8 +36,8 @@ export async function serve(given: Config, print: (line: string) => void): Promi
     log.flush();
   };
   try {
-    await store.ensureAccount(DEFAULT_ACCOUNT, "default", false, Date.now());
-    const app = buildApp({ config, rows: store, keyStore: store, log });
+    const app = buildApp({ config, rows: store, keyStore: store, accountStore: store, log });
+    await ensureDefaultAccount(app.accounts);
     const firstKey = await ensureFirstKey(app.keys, config.dataDir, config.firstKey);
     const port = await app.listen();
     const url = `http://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;

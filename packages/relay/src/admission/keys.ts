@@ -2,9 +2,6 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { crc32 } from "node:zlib";
 
-/** The account that exists from the first start. */
-export const DEFAULT_ACCOUNT = "default";
-
 /** Prefix of keys made here; only these carry a checksum. */
 const GENERATED_PREFIX = "sk-mr-";
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -24,7 +21,14 @@ export interface KeyRecord {
   readonly createdAt: number;
   readonly expiresAt: number | null;
   readonly revokedAt: number | null;
+  /** Doors, public model names and client addresses that the key is limited to; null is no limit. */
+  readonly scopes: readonly string[] | null;
+  readonly models: readonly string[] | null;
+  readonly addresses: readonly string[] | null;
 }
+
+/** What may be said of a key when it is made, and changed later. */
+export type KeyWishes = Partial<Pick<KeyRecord, "name" | "expiresAt" | "scopes" | "models" | "addresses">>;
 
 export type KeyVerdict =
   | { readonly ok: true; readonly key: KeyRecord }
@@ -35,7 +39,7 @@ export interface KeyStore {
   list(): KeyRecord[];
   /** Both resolve when the change is on disk. */
   insert(key: KeyRecord): Promise<void>;
-  revoke(id: string, at: number): Promise<void>;
+  update(key: KeyRecord): Promise<void>;
 }
 
 /** A new key: `sk-mr-`, 256 bits in base 62, and a checksum that catches a mistyped one without a look-up. */
@@ -80,13 +84,19 @@ function hintOf(key: string): string {
 /** The record of a key whose text is given. */
 export function recordOf(text: string, accountId: string, name: string, createdAt: number): KeyRecord {
   const id = `key_${randomBytes(10).toString("hex")}`;
-  return { id, accountId, name, sha256: sha256(text), hint: hintOf(text), createdAt, expiresAt: null, revokedAt: null };
+  const shared = { id, accountId, name, sha256: sha256(text), hint: hintOf(text), createdAt };
+  return { ...shared, expiresAt: null, revokedAt: null, scopes: null, models: null, addresses: null };
 }
 
 /** A new key: its text, to be shown once, and its record. */
-export function newKeyRecord(accountId: string, name: string, createdAt: number): { text: string; record: KeyRecord } {
+export function newKeyRecord(
+  accountId: string,
+  name: string,
+  createdAt: number,
+  wishes: KeyWishes = {},
+): { text: string; record: KeyRecord } {
   const text = generateKey();
-  return { text, record: recordOf(text, accountId, name, createdAt) };
+  return { text, record: { ...recordOf(text, accountId, name, createdAt), ...wishes } };
 }
 
 /** All keys in memory, found by their hash. The data plane asks nothing else. */
@@ -136,10 +146,17 @@ export class KeyRing {
   async revoke(id: string, at: number): Promise<KeyRecord | null> {
     const key = this.find(id);
     if (key === undefined) return null;
-    if (key.revokedAt !== null) return key;
-    await this.#store.revoke(id, at);
-    const revoked = { ...key, revokedAt: at };
-    this.#keep(revoked);
-    return revoked;
+    return key.revokedAt === null ? this.#update({ ...key, revokedAt: at }) : key;
+  }
+
+  /** Changes what a key is limited to, or when it ends. */
+  change(key: KeyRecord, wishes: KeyWishes): Promise<KeyRecord> {
+    return this.#update({ ...key, ...wishes });
+  }
+
+  async #update(key: KeyRecord): Promise<KeyRecord> {
+    await this.#store.update(key);
+    this.#keep(key);
+    return key;
   }
 }

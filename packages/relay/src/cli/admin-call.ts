@@ -2,11 +2,11 @@
 
 const CALL_MS = 30_000;
 
-/** @returns the parsed answer; null for 404. @throws with a sentence that says what to do, the relay's own where it refuses. */
+/** @returns the parsed answer. @throws with a sentence that says what to do, the relay's own where it refuses. */
 export async function adminCall(
   url: string,
   token: string,
-  method: "GET" | "POST" | "DELETE",
+  method: "GET" | "POST" | "PATCH" | "DELETE",
   path: string,
   body?: unknown,
 ): Promise<unknown> {
@@ -26,7 +26,6 @@ export async function adminCall(
   });
   const answer: unknown = await response.json().catch(() => null);
   const error = errorIn(answer);
-  if (response.status === 404 && error?.code === "route_unknown") return null;
   if (!response.ok && error !== null) throw new Error(error.message);
   if (!response.ok || !isRecord(answer))
     throw new Error(`${origin} answered ${response.status}, but not as a relay does: is MILLRACE_URL right?`);

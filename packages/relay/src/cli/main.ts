@@ -1,5 +1,6 @@
 /** The `millrace` command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage. */
 import { Command, CommanderError } from "commander";
+import { addAccountCommands } from "./account.ts";
 import { addKeyCommands } from "./key.ts";
 import type { ServeOptions } from "./serve.ts";
 import { wholeNumber } from "./values.ts";
@@ -50,6 +51,7 @@ program
     return undefined;
   });
 
+addAccountCommands(program);
 addKeyCommands(program);
 
 try {

@@ -4,28 +4,18 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { scanJson } from "@millrace/wire/json-scan";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
-import { DEFAULT_ACCOUNT, newKeyRecord } from "../admission/keys.ts";
-import type { KeyRecord, KeyRing } from "../admission/keys.ts";
+import { Operations } from "./operations.ts";
+import type { OperationsParts } from "./operations.ts";
 import { refusalOf } from "./gate.ts";
 import type { GateParts } from "./gate.ts";
 import { Refusal } from "./refusal.ts";
-import { shown } from "./shown-key.ts";
 
-export interface ControlParts extends GateParts {
-  readonly keys: KeyRing;
-}
+export interface ControlParts extends GateParts, OperationsParts {}
 
-const PAGE_MAX = 500;
 const BODY_BYTES_MAX = 1024 * 1024;
 /** A body must be there by then. */
 const BODY_MS = 30_000;
 const BODY_LIMITS = { depthMax: 16, itemsMax: 1_000 };
-
-const NewKey = z.strictObject({
-  account_id: z.literal(DEFAULT_ACCOUNT, { error: "there is no such account" }).default(DEFAULT_ACCOUNT),
-  name: z.string().trim().min(1).max(100).default("key"),
-});
-const Page = z.strictObject({ limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(100), cursor: z.string().max(200).optional() });
 
 /** Handles requests under `/admin`. */
 export function controlApi(parts: ControlParts): (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void> {
@@ -75,17 +65,19 @@ async function build(parts: ControlParts, idOf: (raw: IncomingMessage) => string
   app.setNotFoundHandler((request, reply) => fail(request, reply, new Refusal("route_unknown", "There is nothing at this address.")));
   app.setErrorHandler((error: { statusCode?: number }, request, reply) => fail(request, reply, errorFor(error)));
 
-  app.get("/admin/api/keys", (request) => pageOf(parts.keys.list(), Page.parse(request.query)));
-  app.post("/admin/api/keys", async (request, reply) => {
-    const { account_id, name } = NewKey.parse(request.body === undefined ? {} : request.body);
-    const { text, record } = newKeyRecord(account_id, name, Date.now());
-    await parts.keys.insert(record);
-    return reply.code(201).send({ ...shown(record), key: text });
-  });
-  app.delete<{ Params: { id: string } }>("/admin/api/keys/:id", async (request, reply) => {
-    const revoked = await parts.keys.revoke(request.params.id, Date.now());
-    return revoked === null ? fail(request, reply, new Refusal("route_unknown", "There is no key with this id.")) : shown(revoked);
-  });
+  const act = new Operations(parts);
+  type ById = { Params: { id: string } };
+  const made = async (reply: FastifyReply, shown: Promise<unknown>): Promise<FastifyReply> => reply.code(201).send(await shown);
+  app.get("/admin/api/accounts", (request) => act.listAccounts(request.query));
+  app.post("/admin/api/accounts", (request, reply) => made(reply, act.createAccount(request.body)));
+  app.get<ById>("/admin/api/accounts/:id", (request) => act.account(request.params.id));
+  app.patch<ById>("/admin/api/accounts/:id", (request) => act.changeAccount(request.params.id, request.body));
+  app.get("/admin/api/keys", (request) => act.listKeys(request.query));
+  app.post("/admin/api/keys", (request, reply) => made(reply, act.createKey(request.body)));
+  app.get<ById>("/admin/api/keys/:id", (request) => act.key(request.params.id));
+  app.patch<ById>("/admin/api/keys/:id", (request) => act.changeKey(request.params.id, request.body));
+  app.delete<ById>("/admin/api/keys/:id", (request) => act.revokeKey(request.params.id));
+  app.post<ById>("/admin/api/keys/:id/rotate", (request, reply) => made(reply, act.rotateKey(request.params.id, request.body)));
   await app.ready();
   return app;
 }
@@ -119,12 +111,4 @@ function errorFor(error: { statusCode?: number }): Refusal {
     default:
       return new Refusal("store_unavailable", "The change could not be stored; nothing was changed.");
   }
-}
-
-function pageOf(keys: readonly KeyRecord[], page: z.infer<typeof Page>): { data: Record<string, unknown>[]; next: string | null } {
-  const from = page.cursor === undefined ? 0 : keys.findIndex((key) => key.id === page.cursor) + 1;
-  if (page.cursor !== undefined && from === 0) throw new Refusal("invalid_request", "This cursor is of no page: begin without one.");
-  const slice = keys.slice(from, from + page.limit);
-  const isMore = from + page.limit < keys.length;
-  return { data: slice.map(shown), next: isMore ? (slice.at(-1)?.id ?? null) : null };
 }

@@ -15,7 +15,10 @@ const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i;
 /** Every route, for the owner. What is not named here does not reach a handler. */
 const ROUTES: readonly (readonly [path: RegExp, methods: readonly string[]])[] = [
   [/^\/admin\/api\/keys$/, ["GET", "POST"]],
-  [/^\/admin\/api\/keys\/\w{1,64}$/, ["DELETE"]],
+  [/^\/admin\/api\/keys\/\w{1,64}$/, ["GET", "PATCH", "DELETE"]],
+  [/^\/admin\/api\/keys\/\w{1,64}\/rotate$/, ["POST"]],
+  [/^\/admin\/api\/accounts$/, ["GET", "POST"]],
+  [/^\/admin\/api\/accounts\/\w{1,64}$/, ["GET", "PATCH"]],
 ];
 
 /** Why a request goes no further, or null. Reads nothing but the head. */

@@ -1,5 +1,7 @@
 /** What becomes of a request: probes, models, the data plane's doors, the control plane. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AccountBook } from "../admission/accounts.ts";
+import { mayUse, mayUseModel } from "../admission/grant.ts";
 import type { KeyRecord, KeyRing } from "../admission/keys.ts";
 import { readCredential } from "../admission/credential.ts";
 import { answer } from "../chat/answer.ts";
@@ -23,6 +25,7 @@ import { hopsOf, readTarget } from "./request-target.ts";
 export interface EdgeParts {
   readonly config: () => Config;
   readonly keys: KeyRing;
+  readonly accounts: AccountBook;
   readonly chat: ChatParts;
   readonly resolve: (name: string) => Model | null;
   readonly closeMatches: (name: string) => string[];
@@ -120,9 +123,17 @@ async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
   const authentication = authenticate(request, parts.keys);
   if (!authentication.ok) return turnAway(visit, relayError(authentication.code, authentication.message), { "www-authenticate": "Bearer" });
   visit.key = authentication.key;
+  const scope = route.kind === "door" ? route.door : "models";
+  const grant = mayUse(parts.accounts.get(authentication.key.accountId), authentication.key, scope, request.socket.remoteAddress);
+  if (!grant.ok) return turnAway(visit, relayError(grant.code, grant.message));
   if (route.kind === "door") return handleDoor(visit, route.door, authentication.key);
   if (route.kind === "model") return sendModel(visit, route.id);
-  sendJson(response, 200, { object: "list", data: listed(parts.config()).map(modelObject) }, { "x-request-id": requestId });
+  sendJson(
+    response,
+    200,
+    { object: "list", data: listed(parts.config(), authentication.key).map(modelObject) },
+    { "x-request-id": requestId },
+  );
 }
 
 type Authentication =
@@ -136,8 +147,8 @@ function authenticate(request: IncomingMessage, keys: KeyRing): Authentication {
   return verdict.ok ? verdict : { ok: false, code: verdict.code, message: KEY_MESSAGES[verdict.code] };
 }
 
-function listed(config: Config): Model[] {
-  return [...config.models.values()].filter((model) => model.isListed);
+function listed(config: Config, key: KeyRecord): Model[] {
+  return [...config.models.values()].filter((model) => model.isListed && mayUseModel(key, model.name));
 }
 
 function modelObject(model: Model): Record<string, unknown> {
@@ -145,7 +156,7 @@ function modelObject(model: Model): Record<string, unknown> {
 }
 
 function sendModel(visit: Visit, id: string): void {
-  const model = visit.parts.resolve(id);
+  const model = visit.key !== null && mayUseModel(visit.key, id) ? visit.parts.resolve(id) : null;
   if (model === null) return turnAway(visit, unknownModel(id, visit.parts));
   sendJson(visit.response, 200, modelObject(model), { "x-request-id": visit.requestId });
 }
@@ -176,6 +187,11 @@ async function answerBody(visit: Visit, door: Door, key: KeyRecord, body: JsonBo
   const parsed = readClientRequest(door, body, hopsOf(request));
   if (!parsed.ok) return turnAway(visit, parsed.error);
   visit.model = parsed.request.model;
+  if (!mayUseModel(key, visit.model))
+    return turnAway(
+      visit,
+      relayError("model_not_allowed", `This key may not use the model ${JSON.stringify(visit.model.slice(0, 80))}.`, { param: "model" }),
+    );
   const model = parts.resolve(parsed.request.model);
   if (model === null) return turnAway(visit, unknownModel(parsed.request.model, parts));
   const sink = new HttpSink(response, id, parsed.request.isStream);

@@ -31,6 +31,13 @@ const STEPS: readonly string[] = [
     PRIMARY KEY (request_id, n)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  ALTER TABLE accounts ADD COLUMN tier TEXT;
+  ALTER TABLE accounts ADD COLUMN status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'closed'));
+  ALTER TABLE keys ADD COLUMN scopes TEXT;
+  ALTER TABLE keys ADD COLUMN models TEXT;
+  ALTER TABLE keys ADD COLUMN addresses TEXT;
+  `,
 ];
 
 /** Version that this program writes. */

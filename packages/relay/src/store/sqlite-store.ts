@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
+import type { Account, AccountStore } from "../admission/accounts.ts";
 import type { KeyRecord, KeyStore } from "../admission/keys.ts";
 import type { RequestRow, RowStore } from "../insight/row.ts";
 import { lockData } from "./data-lock.ts";
@@ -33,7 +34,7 @@ export interface SqliteSettings {
 /** The data directory is in use by another process. */
 class DataDirectoryBusy extends Error {}
 
-export class SqliteStore implements RowStore, KeyStore {
+export class SqliteStore implements RowStore, KeyStore, AccountStore {
   readonly #worker: Worker;
   readonly #lock: DataLock;
   readonly #spool: Spool;
@@ -112,21 +113,33 @@ export class SqliteStore implements RowStore, KeyStore {
 
   list(): KeyRecord[] {
     return this.#read((database) =>
-      database.prepare("SELECT id, account_id, name, sha256, hint, created_at, expires_at, revoked_at FROM keys").all().map(keyOf),
+      database
+        .prepare("SELECT id, account_id, name, sha256, hint, created_at, expires_at, revoked_at, scopes, models, addresses FROM keys")
+        .all()
+        .map(keyOf),
     );
   }
 
   insert(key: KeyRecord): Promise<void> {
-    return this.#control({ kind: "key", key });
+    return this.#control({ kind: "key", key, isUpdate: false });
   }
 
-  revoke(id: string, at: number): Promise<void> {
-    return this.#control({ kind: "revoke", id, at });
+  update(key: KeyRecord): Promise<void> {
+    return this.#control({ kind: "key", key, isUpdate: true });
   }
 
-  /** Makes the account unless it exists. */
-  ensureAccount(id: string, name: string, isMetered: boolean, at: number): Promise<void> {
-    return this.#control({ kind: "account", id, name, isMetered, at });
+  listAccounts(): Account[] {
+    return this.#read((database) =>
+      database.prepare("SELECT id, name, metered, created_at, tier, status FROM accounts").all().map(accountOf),
+    );
+  }
+
+  insertAccount(account: Account): Promise<void> {
+    return this.#control({ kind: "account", account, isUpdate: false });
+  }
+
+  updateAccount(account: Account): Promise<void> {
+    return this.#control({ kind: "account", account, isUpdate: true });
   }
 
   /** Waits until all rows are stored, then closes. Bounded: what is left after ten seconds goes to the spool. */
@@ -221,5 +234,23 @@ function keyOf(row: Record<string, unknown>): KeyRecord {
     createdAt: Number(row["created_at"]),
     expiresAt: row["expires_at"] === null ? null : Number(row["expires_at"]),
     revokedAt: row["revoked_at"] === null ? null : Number(row["revoked_at"]),
+    scopes: listOf(row["scopes"]),
+    models: listOf(row["models"]),
+    addresses: listOf(row["addresses"]),
+  };
+}
+
+function listOf(value: unknown): string[] | null {
+  return typeof value === "string" ? (JSON.parse(value) as string[]) : null;
+}
+
+function accountOf(row: Record<string, unknown>): Account {
+  return {
+    id: String(row["id"]),
+    name: String(row["name"]),
+    isMetered: row["metered"] === 1,
+    tier: row["tier"] as string | null,
+    status: row["status"] as Account["status"],
+    createdAt: Number(row["created_at"]),
   };
 }

@@ -4,15 +4,15 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
+import type { Account } from "../admission/accounts.ts";
 import type { KeyRecord } from "../admission/keys.ts";
 import type { AttemptRow, RequestRow } from "../insight/row.ts";
 import { migrate } from "./schema.ts";
 
 export type Write =
   | { readonly kind: "row"; readonly row: RequestRow }
-  | { readonly kind: "account"; readonly id: string; readonly name: string; readonly isMetered: boolean; readonly at: number }
-  | { readonly kind: "key"; readonly key: Omit<KeyRecord, "sha256"> & { readonly sha256: Uint8Array } }
-  | { readonly kind: "revoke"; readonly id: string; readonly at: number };
+  | { readonly kind: "account"; readonly account: Account; readonly isUpdate: boolean }
+  | { readonly kind: "key"; readonly key: Omit<KeyRecord, "sha256"> & { readonly sha256: Uint8Array }; readonly isUpdate: boolean };
 
 export interface Batch {
   readonly writes: readonly Write[];
@@ -40,11 +40,15 @@ const insertAttempt = database.prepare(
      input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, ttft_ms, duration_ms)
    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 );
-const insertAccount = database.prepare("INSERT OR IGNORE INTO accounts (id, name, metered, created_at) VALUES (?, ?, ?, ?)");
+const insertAccount = database.prepare("INSERT INTO accounts (id, name, metered, created_at, tier, status) VALUES (?, ?, ?, ?, ?, ?)");
+const updateAccount = database.prepare("UPDATE accounts SET name = ?, tier = ?, status = ? WHERE id = ?");
 const insertKey = database.prepare(
-  "INSERT INTO keys (id, account_id, name, sha256, hint, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+  `INSERT INTO keys (id, account_id, name, sha256, hint, created_at, expires_at, revoked_at, scopes, models, addresses)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 );
-const revokeKey = database.prepare("UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL");
+const updateKey = database.prepare(
+  "UPDATE keys SET name = ?, expires_at = ?, revoked_at = coalesce(revoked_at, ?), scopes = ?, models = ?, addresses = ? WHERE id = ?",
+);
 
 function writeRow(row: RequestRow): void {
   const usage = row.usage;
@@ -105,16 +109,22 @@ function apply(write: Write): void {
     case "row":
       return writeRow(write.row);
     case "account":
-      insertAccount.run(write.id, write.name, write.isMetered ? 1 : 0, write.at);
-      return;
-    case "key": {
-      const key = write.key;
-      insertKey.run(key.id, key.accountId, key.name, key.sha256, key.hint, key.createdAt, key.expiresAt, key.revokedAt);
-      return;
-    }
-    case "revoke":
-      revokeKey.run(write.at, write.id);
+      return writeAccount(write.account, write.isUpdate);
+    case "key":
+      return writeKey(write.key, write.isUpdate);
   }
+}
+
+function writeAccount(account: Account, isUpdate: boolean): void {
+  const { id, name, isMetered, createdAt, tier, status } = account;
+  if (isUpdate) updateAccount.run(name, tier, status, id);
+  else insertAccount.run(id, name, isMetered ? 1 : 0, createdAt, tier, status);
+}
+
+function writeKey(key: Extract<Write, { kind: "key" }>["key"], isUpdate: boolean): void {
+  const limits = [key.scopes, key.models, key.addresses].map((list) => (list === null ? null : JSON.stringify(list)));
+  if (isUpdate) updateKey.run(key.name, key.expiresAt, key.revokedAt, ...limits, key.id);
+  else insertKey.run(key.id, key.accountId, key.name, key.sha256, key.hint, key.createdAt, key.expiresAt, key.revokedAt, ...limits);
 }
 
 /** All writes in one transaction; null when they are committed, else the reason why none is. */

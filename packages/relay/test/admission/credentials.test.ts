@@ -1,6 +1,7 @@
+import { DEFAULT_ACCOUNT } from "../../src/admission/accounts.ts";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { DEFAULT_ACCOUNT, isWellFormed, newKeyRecord, recordOf } from "../../src/admission/keys.ts";
+import { isWellFormed, newKeyRecord, recordOf } from "../../src/admission/keys.ts";
 import { call, errorOf } from "../support/call.ts";
 import type { Answer } from "../support/call.ts";
 import { startRelay } from "../support/start-relay.ts";

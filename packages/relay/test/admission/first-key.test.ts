@@ -22,7 +22,7 @@ function ring(): KeyRing {
   const store: KeyStore = {
     list: () => [...stored],
     insert: async (key) => void stored.push(key),
-    revoke: async (id, at) => void (stored = stored.map((key) => (key.id === id ? { ...key, revokedAt: at } : key))),
+    update: async (changed) => void (stored = stored.map((key) => (key.id === changed.id ? changed : key))),
   };
   return new KeyRing(store);
 }

@@ -95,16 +95,16 @@ test("keys are made, listed and revoked in a data directory, in words and in JSO
   const listed = JSON.parse((await run(["key", "list", "--json"], { cwd })).out) as { data: { name: string }[]; next: null };
   expect(listed).toMatchObject({ data: [{ name: "one" }, { name: "two" }], next: null });
   const table = (await run(["key", "list"], { cwd })).out;
-  expect(table.split("\n")[0]).toMatch(/^ID +ACCOUNT_ID +NAME +HINT +CREATED_AT +REVOKED_AT$/);
+  expect(table.split("\n")[0]).toMatch(/^ID +ACCOUNT_ID +NAME +HINT +CREATED_AT +EXPIRES_AT +REVOKED_AT$/);
   expect(table + JSON.stringify(listed)).not.toContain(made.key);
   expect(await run(["key", "revoke", made.id], { cwd })).toEqual({ code: 0, out: `revoked ${made.id}\n`, err: "" });
   expect((JSON.parse((await run(["key", "revoke", made.id, "--json"], { cwd })).out) as { revoked_at: string }).revoked_at).toMatch(/^20/);
   const unknown = await run(["key", "revoke", "key_unknown"], { cwd });
-  expect(unknown).toEqual({ code: 1, out: "", err: "millrace: there is no key key_unknown: `millrace key list` shows them\n" });
+  expect(unknown).toEqual({ code: 1, out: "", err: "millrace: There is no key key_unknown: the list of keys shows what there is.\n" });
   expect(await run(["key", "create", "--account", "other"], { cwd })).toEqual({
     code: 1,
     out: "",
-    err: "millrace: there is no account other\n",
+    err: "millrace: There is no account other.\n",
   });
   for (const name of ["", "n".repeat(101)]) expect((await run(["key", "create", "--name", name], { cwd })).code).toBe(1);
 });

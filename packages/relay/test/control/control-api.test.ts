@@ -44,6 +44,9 @@ const PATHS = [
   "/admin/api/keys",
   "/admin/api/keys/",
   "/admin/api/keys/key_unknown",
+  "/admin/api/keys/key_unknown/rotate",
+  "/admin/api/accounts",
+  "/admin/api/accounts/acc_unknown",
   "/admin/api/users",
   "/admin/api/openapi.json",
   "/admin/api/keys/%zz",
@@ -80,14 +83,22 @@ test("the token counts in Authorization alone", async () => {
 });
 
 test("the owner gets 2xx exactly where a route and a method meet", async () => {
-  const good = new Set(["GET /admin/api/keys", "POST /admin/api/keys"]);
-  const allowed: Readonly<Record<string, string>> = { "/admin/api/keys": "GET, POST", "/admin/api/keys/key_unknown": "DELETE" };
+  const good = new Set(["GET /admin/api/keys", "POST /admin/api/keys", "GET /admin/api/accounts"]);
+  const allowed: Readonly<Record<string, string>> = {
+    "/admin/api/keys": "GET, POST",
+    "/admin/api/keys/key_unknown": "GET, PATCH, DELETE",
+    "/admin/api/keys/key_unknown/rotate": "POST",
+    "/admin/api/accounts": "GET, POST",
+    "/admin/api/accounts/acc_unknown": "GET, PATCH",
+  };
   for (const path of PATHS) {
     for (const method of METHODS) {
       const answer = await ask(method, path, { body: method === "POST" ? {} : null });
       const place = `${method} ${path}`;
       expectPrivate(answer);
-      if (good.has(place)) expect([place, answer.status < 300]).toEqual([place, true]);
+      // An account must be named.
+      if (place === "POST /admin/api/accounts") expect(answer.status).toBe(400);
+      else if (good.has(place)) expect([place, answer.status < 300]).toEqual([place, true]);
       else if (allowed[path] === undefined || allowed[path].split(", ").includes(method))
         expect([place, answer.status]).toEqual([place, 404]);
       else {

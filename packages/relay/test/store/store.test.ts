@@ -147,12 +147,12 @@ test("a database of a newer program is left alone", async () => {
 
 test("keys are kept by their hash, and the directory is for its owner alone", async () => {
   const store = await openStore();
-  await store.ensureAccount("default", "default", false, 1);
+  await store.insertAccount({ id: "default", name: "default", isMetered: false, tier: null, status: "active", createdAt: 1 });
   const { text, record } = newKeyRecord("default", "k", 1);
   await store.insert(record);
-  await store.revoke(record.id, 5);
-  await store.revoke(record.id, 9);
-  expect(store.list()).toEqual([{ ...record, revokedAt: 5 }]);
+  await store.update({ ...record, revokedAt: 5, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] });
+  await store.update({ ...record, revokedAt: 9, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] });
+  expect(store.list()).toEqual([{ ...record, revokedAt: 5, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] }]);
   await closeStore(store);
   const bytes = readFileSync(join(dataDir, "millrace.db"));
   expect(bytes.includes(record.sha256)).toBe(true);

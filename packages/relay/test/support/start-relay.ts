@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { DEFAULT_ACCOUNT, newKeyRecord } from "../../src/admission/keys.ts";
+import { DEFAULT_ACCOUNT } from "../../src/admission/accounts.ts";
+import { newKeyRecord } from "../../src/admission/keys.ts";
+import { ensureDefaultAccount } from "../../src/admission/default-account.ts";
 import { buildApp } from "../../src/app.ts";
 import type { App } from "../../src/app.ts";
 import type { StreamTimes } from "../../src/chat/stream-out.ts";
@@ -14,7 +16,7 @@ import { startSimulator } from "../../src/simulator/simulator.ts";
 import { SqliteStore } from "../../src/store/sqlite-store.ts";
 import { freePort } from "./free-port.ts";
 
-const ADMIN_TOKEN = "mra_0123456789abcdefghijklmnopqrstuvwxyz";
+export const ADMIN_TOKEN = "mra_0123456789abcdefghijklmnopqrstuvwxyz";
 
 interface UpstreamSetup extends Partial<Omit<Upstream, "timeouts">> {
   readonly simulator?: SimulatorOptions;
@@ -98,15 +100,16 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   const logLines: string[] = [];
   const log = openLog({ level: setup.logLevel ?? "info", format: "json", destination: { write: (line) => void logLines.push(line) } });
   const store = await SqliteStore.open({ dataDir, databasePath, onTrouble: (message) => log.trouble(message) });
-  await store.ensureAccount(DEFAULT_ACCOUNT, "default", false, Date.now());
   const app = buildApp({
     config,
     rows: store,
     keyStore: store,
+    accountStore: store,
     log,
     ...(setup.streamTimes === undefined ? {} : { streamTimes: setup.streamTimes }),
     ...(setup.bodyGraceMs === undefined ? {} : { bodyGraceMs: setup.bodyGraceMs }),
   });
+  await ensureDefaultAccount(app.accounts);
   const made = newKeyRecord(DEFAULT_ACCOUNT, "test", Date.now());
   await app.keys.insert(made.record);
   const port = await listenSomewhere(app, address);

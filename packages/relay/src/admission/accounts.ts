@@ -1,0 +1,70 @@
+/** Accounts: who pays. All of them in memory; the data plane asks nothing else. */
+import { randomBytes } from "node:crypto";
+
+/** `suspended` may be lifted again; `closed` is for good. */
+export type AccountStatus = "active" | "suspended" | "closed";
+
+export interface Account {
+  readonly id: string;
+  /** Unique among accounts. */
+  readonly name: string;
+  /** Metered accounts pay from credit; the others only have their cost recorded. */
+  readonly isMetered: boolean;
+  /** Name of a tier of the configuration, or null for its default. */
+  readonly tier: string | null;
+  readonly status: AccountStatus;
+  readonly createdAt: number;
+}
+
+/** The account that exists from the first start. */
+export const DEFAULT_ACCOUNT = "default";
+
+/** Reads and keeps accounts. Adapters live in `store/`. */
+export interface AccountStore {
+  listAccounts(): Account[];
+  /** Both resolve when the change is on disk. */
+  insertAccount(account: Account): Promise<void>;
+  updateAccount(account: Account): Promise<void>;
+}
+
+/** What may be changed of an account. */
+export type AccountChange = Partial<Pick<Account, "name" | "tier" | "status">>;
+
+export function newAccount(name: string, isMetered: boolean, tier: string | null, createdAt: number): Account {
+  return { id: `acc_${randomBytes(10).toString("hex")}`, name, isMetered, tier, status: "active", createdAt };
+}
+
+export class AccountBook {
+  readonly #byId = new Map<string, Account>();
+  readonly #store: AccountStore;
+
+  constructor(store: AccountStore) {
+    this.#store = store;
+    for (const account of store.listAccounts()) this.#byId.set(account.id, account);
+  }
+
+  get(id: string): Account | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** In the order they were made. */
+  list(): Account[] {
+    return [...this.#byId.values()].toSorted((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
+  }
+
+  isNameTaken(name: string): boolean {
+    return this.list().some((account) => account.name === name);
+  }
+
+  async insert(account: Account): Promise<void> {
+    await this.#store.insertAccount(account);
+    this.#byId.set(account.id, account);
+  }
+
+  async update(account: Account, change: AccountChange): Promise<Account> {
+    const changed = { ...account, ...change };
+    await this.#store.updateAccount(changed);
+    this.#byId.set(account.id, changed);
+    return changed;
+  }
+}

@@ -1,0 +1,64 @@
+/** May this key do this? Account status, doors, addresses and models, in one place for every door. */
+import { BlockList, isIPv6 } from "node:net";
+import type { Account } from "./accounts.ts";
+import type { KeyRecord } from "./keys.ts";
+
+/** What a key can be limited to; the doors of the data plane by their names. */
+export const SCOPES = ["chat", "completions", "embeddings", "models"] as const;
+
+export type Scope = (typeof SCOPES)[number];
+
+export type GrantVerdict =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly code: "account_suspended" | "scope_not_allowed" | "ip_not_allowed"; readonly message: string };
+
+const YES: GrantVerdict = { ok: true };
+
+/** @param address the client's address as the socket has it. */
+export function mayUse(account: Account | undefined, key: KeyRecord, scope: Scope, address: string | undefined): GrantVerdict {
+  if (account?.status !== "active") return no("account_suspended", "This account is suspended or closed.");
+  if (key.scopes !== null && !key.scopes.includes(scope)) return no("scope_not_allowed", `This key may not use ${scope}.`);
+  if (key.addresses !== null && !isListed(key.addresses, address))
+    return no("ip_not_allowed", "This key may not be used from this address.");
+  return YES;
+}
+
+export function mayUseModel(key: KeyRecord, model: string): boolean {
+  return key.models === null || key.models.includes(model);
+}
+
+function no(code: Exclude<GrantVerdict, { ok: true }>["code"], message: string): GrantVerdict {
+  return { ok: false, code, message };
+}
+
+const lists = new WeakMap<readonly string[], BlockList>();
+
+/** One look-up list per key's addresses, made when first used. */
+function isListed(addresses: readonly string[], address: string | undefined): boolean {
+  if (address === undefined) return false;
+  let list = lists.get(addresses);
+  if (list === undefined) lists.set(addresses, (list = blockListOf(addresses)));
+  const plain = address.startsWith("::ffff:") ? address.slice(7) : address;
+  return list.check(plain, isIPv6(plain) ? "ipv6" : "ipv4");
+}
+
+function blockListOf(addresses: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const entry of addresses) {
+    const [address = "", bits] = entry.split("/");
+    const family = isIPv6(address) ? "ipv6" : "ipv4";
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return list;
+}
+
+/** What is wrong with an entry of an address list, or null: an address, or a network as `10.0.0.0/8`. */
+export function addressFault(entry: string): string | null {
+  try {
+    blockListOf([entry]);
+    return /^[0-9a-fA-F.:]+(?:\/\d{1,3})?$/.test(entry) ? null : "is no address";
+  } catch {
+    return "is no address and no network such as 10.0.0.0/8";
+  }
+}
