@@ -312,7 +312,7 @@ class Story {
     const attempt = this.#attempt;
     if (attempt === null) return;
     const policy = this.#upstream?.onDisconnect ?? { mode: "abort" };
-    if (policy.mode === "drain" && attempt.times.firstByteAt !== null && this.#parts.drains.take()) {
+    if (policy.mode === "drain" && attempt.times.sentAt !== null && this.#parts.drains.take()) {
       this.#isDraining = true;
       attempt.drain(policy.forMs, policy.bytesMax);
     } else attempt.cancel();

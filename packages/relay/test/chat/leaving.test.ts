@@ -90,6 +90,19 @@ describe("a client that leaves", () => {
     expect(row["output_tokens"]).toBeGreaterThanOrEqual(40);
   });
 
+  test.each([true, false])("is read on for under `drain` also when nothing had come yet (streamed: %s)", async (isStream) => {
+    const scenario = { events: 10, ttftMs: 400, usage: "asked" } as const;
+    await start({ a: { onDisconnect: { mode: "drain", forMs: 5_000, bytesMax: 1_000_000 }, simulator: { scenario } } });
+    const leave = new AbortController();
+    const answer = call(relay, { body: { model: "m", stream: isStream, messages: MESSAGES }, signal: leave.signal }).catch(() => null);
+    await until(() => relay.simulators["a"]?.counts.openRequests === 1);
+    leave.abort();
+    await answer;
+    const row = await relay.row();
+    expect(row).toMatchObject({ end_reason: "client_gone", status: 499, basis: "exact" });
+    expect(row["output_tokens"]).toBeGreaterThanOrEqual(10);
+  });
+
   test("is read on for no longer than `drain` allows", async () => {
     const endless = { fault: { kind: "endless-stream" }, ratePerSecond: 50 } as const;
     await start({ a: { onDisconnect: { mode: "drain", forMs: 300, bytesMax: 1_000_000 }, simulator: { scenario: endless } } });
