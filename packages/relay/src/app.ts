@@ -1,10 +1,11 @@
 /** Wires the parts by hand. What `main.ts` starts, and what tests start. */
-import type { Server } from "node:http";
+import type { Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { AccountBook } from "./admission/accounts.ts";
 import type { AccountStore } from "./admission/accounts.ts";
 import { KeyRing } from "./admission/keys.ts";
 import type { KeyStore } from "./admission/keys.ts";
+import { Limiter } from "./admission/limits.ts";
 import { DrainBudget } from "./chat/answer.ts";
 import type { ChatParts, Running } from "./chat/answer.ts";
 import { refusedRow } from "./chat/record.ts";
@@ -24,6 +25,8 @@ import type { Log } from "./insight/log.ts";
 import { watchLoop } from "./insight/loop-lag.ts";
 import { Metrics } from "./insight/metrics.ts";
 import type { RowStore } from "./insight/row.ts";
+import type { Ledger } from "./ledger/ledger.ts";
+import { costFor, priceFor } from "./ledger/price-book.ts";
 import { providerOf } from "./provider/registry.ts";
 import { undiciDialer } from "./upstream/dial.ts";
 import { Health } from "./upstream/health.ts";
@@ -33,6 +36,7 @@ const DRAINS_MAX = 100;
 /** Request bodies in memory, all together. */
 const BODIES_BYTES_MAX = 512 * 1024 * 1024;
 const BODY_GRACE_MS = 30_000;
+const DONE_CHECK_MS = 10;
 /** After an answer was told to stop, its last words and its row get this long. */
 const STOP_GRACE_MS = 3_000;
 
@@ -41,6 +45,7 @@ export interface AppParts {
   readonly rows: RowStore;
   readonly keyStore: KeyStore;
   readonly accountStore: AccountStore;
+  readonly ledger: Pick<Ledger, "ask">;
   readonly log: Log;
   readonly streamTimes?: StreamTimes;
   readonly bodyGraceMs?: number;
@@ -63,11 +68,13 @@ export function buildApp(parts: AppParts): App {
   const { config, log } = parts;
   const running = new Set<Running>();
   const health = new Health(config.upstreams, performance.now());
+  const limiter = new Limiter(config.limits ?? null, () => performance.now());
   const dialer = undiciDialer();
   const metrics = new Metrics({
     streamsActive: () => running.size,
     rowsWaiting: () => parts.rows.waiting,
     upstreams: () => health.report(performance.now()),
+    limits: () => limiter.report(),
   });
   const secrets = [...config.upstreams.values()].flatMap((upstream) => (upstream.apiKey === null ? [] : [upstream.apiKey]));
   const chat: ChatParts = {
@@ -78,6 +85,11 @@ export function buildApp(parts: AppParts): App {
     ticker: new Ticker(),
     redactor: new Redactor(secrets),
     rows: parts.rows,
+    till: {
+      priceOf: (model, instantMs) => priceFor(config.prices, model, instantMs),
+      costOf: (upstream, model, instantMs) => costFor(config.prices, upstream, model, instantMs),
+      ask: (operation) => parts.ledger.ask(operation),
+    },
     metrics,
     drains: new DrainBudget(DRAINS_MAX),
     streamTimes: parts.streamTimes ?? STREAM_TIMES,
@@ -94,6 +106,7 @@ export function buildApp(parts: AppParts): App {
     config: () => config,
     keys,
     accounts,
+    limits: { limiter, tierOf: (accountId) => accounts.get(accountId)?.tier ?? null },
     chat,
     resolve: (name) => resolveModel(config, name),
     closeMatches: (name) => closeMatches(name, known),
@@ -101,11 +114,20 @@ export function buildApp(parts: AppParts): App {
     bodyBudget: new BodyBudget(BODIES_BYTES_MAX),
     notReady: () => (isStopping ? "stopping" : parts.rows.hasRoom ? null : "store_unavailable"),
     metrics: () => metrics.render(),
-    admin: lazyControl({ accounts, keys, tiers: [], adminToken: config.adminToken, isLoopback: isLoopbackHost(config.listen.host) }),
+    admin: lazyControl({
+      ledger: parts.ledger,
+      accounts,
+      keys,
+      tiers: [...(config.limits?.tiers.keys() ?? [])],
+      adminToken: config.adminToken,
+      isLoopback: isLoopbackHost(config.listen.host),
+    }),
     running,
     onRefusal: (refusal) => noteRefusal(refusal, chat, log),
   };
+  const open = new Set<ServerResponse>();
   const server = createListener({
+    open,
     handle: (request, response, requestId) => handle(request, response, requestId, edge),
     onBug: (requestId, error) =>
       log.trouble(`bug in ${requestId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
@@ -120,7 +142,7 @@ export function buildApp(parts: AppParts): App {
     if (settings.delayMs > 0) await wait(settings.delayMs);
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeIdleConnections();
-    await Promise.race([wait(settings.drainMs), allDone(running)]);
+    await Promise.race([wait(settings.drainMs), allDone(running, open)]);
     const left = [...running];
     for (const each of left) each.stop();
     await Promise.race([Promise.all(left.map((each) => each.done)), new Promise((resolve) => setTimeout(resolve, STOP_GRACE_MS))]);
@@ -155,8 +177,9 @@ function noteRefusal(refusal: Refusal, chat: ChatParts, log: Log): void {
     .catch((error: unknown) => log.trouble(`row ${row.id} could not be kept: ${error instanceof Error ? error.message : String(error)}`));
 }
 
-async function allDone(running: ReadonlySet<Running>): Promise<void> {
-  while (running.size > 0) await Promise.all([...running].map((each) => each.done));
+/** Until no answer is under way, none waits for a slow reader, and no request is still being sent to us. */
+async function allDone(running: ReadonlySet<Running>, open: ReadonlySet<ServerResponse>): Promise<void> {
+  while (running.size > 0 || open.size > 0) await new Promise((resolve) => setTimeout(resolve, DONE_CHECK_MS));
 }
 
 function listen(server: Server, address: Config["listen"]): Promise<number> {

@@ -6,6 +6,8 @@ import type { App } from "./app.ts";
 import type { Config } from "./config/config.ts";
 import { ensureFirstKey } from "./first-key.ts";
 import type { FirstKey } from "./first-key.ts";
+import { LEASE_FOREVER_MS, Ledger } from "./ledger/ledger.ts";
+import { openWallet } from "./ledger/wallets.ts";
 import { openLog } from "./insight/log.ts";
 import { addDemo } from "./simulator/demo.ts";
 import { SqliteStore } from "./store/sqlite-store.ts";
@@ -36,8 +38,10 @@ export async function serve(given: Config, print: (line: string) => void): Promi
     log.flush();
   };
   try {
-    const app = buildApp({ config, rows: store, keyStore: store, accountStore: store, log });
+    const ledger = await Ledger.open(store, { node: "embedded", leaseMs: LEASE_FOREVER_MS, onTrouble: (message) => log.trouble(message) });
+    const app = buildApp({ config, rows: store, keyStore: store, accountStore: store, ledger, log });
     await ensureDefaultAccount(app.accounts);
+    for (const account of app.accounts.list()) if (account.isMetered) await openWallet(ledger, account.id);
     const firstKey = await ensureFirstKey(app.keys, config.dataDir, config.firstKey);
     const port = await app.listen();
     const url = `http://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
@@ -47,6 +51,7 @@ export async function serve(given: Config, print: (line: string) => void): Promi
       app,
       stop: async (settings) => {
         await app.stop(settings);
+        await ledger.close();
         await end();
       },
     };
@@ -61,10 +66,12 @@ function startLines(config: Config, url: string, firstKey: FirstKey): string[] {
   if (config.isDemo) lines.push("no provider key is set: the built-in simulator answers as upstream demo");
   else lines.push(`upstreams: ${[...config.upstreams.keys()].join(", ")}`);
   lines.push(`data in ${shortPath(config.dataDir)}`, `listening on ${url}`);
-  const model = [...config.models.values()].find((candidate) => candidate.isListed)?.name ?? [...config.models.keys()][0];
   const key = keyForShell(firstKey);
-  if (model === undefined || key === null) return lines;
-  const body = JSON.stringify({ model, stream: true, messages: [{ role: "user", content: "Hello" }] });
+  if (key === null) return lines;
+  const model = [...config.models.values()].find((candidate) => candidate.isListed)?.name ?? [...config.models.keys()][0];
+  if (model === undefined) lines.push(`no model is known by name: put one of ${[...config.upstreams.keys()][0]}'s in place of MODEL`);
+  if (firstKey?.from === "environment") lines.push("the key is in MILLRACE_KEY: export it in the shell that you paste into");
+  const body = JSON.stringify({ model: model ?? "MODEL", stream: true, messages: [{ role: "user", content: "Hello" }] });
   return [
     ...lines,
     "try it:",

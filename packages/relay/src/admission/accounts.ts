@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 
 /** `suspended` may be lifted again; `closed` is for good. */
-export type AccountStatus = "active" | "suspended" | "closed";
+type AccountStatus = "active" | "suspended" | "closed";
 
 export interface Account {
   readonly id: string;

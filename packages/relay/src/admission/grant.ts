@@ -4,7 +4,7 @@ import type { Account } from "./accounts.ts";
 import type { KeyRecord } from "./keys.ts";
 
 /** What a key can be limited to; the doors of the data plane by their names. */
-export const SCOPES = ["chat", "completions", "embeddings", "models"] as const;
+export const SCOPES = ["chat", "completions", "embeddings", "models", "balance"] as const;
 
 export type Scope = (typeof SCOPES)[number];
 

@@ -1,8 +1,10 @@
 /** The story of one request: plan -> attempts -> settle. */
+import { costNanos } from "@millrace/policy/price";
 import { planAttempts } from "@millrace/policy/plan";
 import type { Plan, PlannedAttempt } from "@millrace/policy/plan";
 import { backoffMs } from "@millrace/policy/retry-budget";
 import { DONE_FRAME } from "@millrace/wire/sse";
+import type { Account } from "../admission/accounts.ts";
 import type { KeyRecord } from "../admission/keys.ts";
 import type { Model, Upstream } from "../config/config.ts";
 import type { Metrics } from "../insight/metrics.ts";
@@ -11,6 +13,8 @@ import type { ClientRequest, Provider } from "../provider/provider.ts";
 import type { Dialer } from "../upstream/dial.ts";
 import type { Health } from "../upstream/health.ts";
 import type { Attempt, AttemptInput, AttemptResult } from "./attempt.ts";
+import { openBill } from "./bill.ts";
+import type { Bill, Till } from "./bill.ts";
 import { clampRetryAfter, errorOf, relayError } from "./failure.ts";
 import type { AttemptFailure, RelayError } from "./failure.ts";
 import { Meter } from "./meter.ts";
@@ -32,6 +36,7 @@ export interface ChatParts {
   readonly ticker: Ticker;
   readonly redactor: Redactor;
   readonly rows: RowStore;
+  readonly till: Till;
   readonly metrics: Metrics;
   readonly drains: DrainBudget;
   readonly streamTimes: StreamTimes;
@@ -70,10 +75,15 @@ export interface Exchange {
   readonly receivedAt: number;
   readonly bodyReadAt: number;
   readonly key: KeyRecord;
+  readonly account: Account;
   readonly request: ClientRequest;
   readonly model: Model;
   /** Bytes of the body's strings, for the estimate of its tokens. */
   readonly textBytes: number;
+  /** Bytes of base64 media in the body. */
+  readonly mediaBytes: number;
+  /** Told of the row before it is kept. */
+  readonly onRow?: (row: RequestRow) => void;
 }
 
 /** Same upstream again, after a connection that never stood. */
@@ -110,6 +120,7 @@ class Story {
   #isStopped = false;
   #isDraining = false;
   #wake: (() => void) | null = null;
+  #bill: Bill | null = null;
   /** The last upstream had the request and did not refuse it. */
   #wasWorkedOn = false;
 
@@ -139,6 +150,9 @@ class Story {
       performance.now(),
     );
     if (plan.attempts.length === 0) return this.#refuse(noRoom(plan));
+    const refusal = await this.#openBill();
+    if (refusal !== null) return this.#refuse(refusal);
+    if (this.#isLost) return this.#settle({ kind: "cancelled" });
     const failures: AttemptFailure[] = [];
     for (const planned of plan.attempts) {
       const result = await this.#tryOne(planned, plan.attempts.length === 1);
@@ -149,6 +163,16 @@ class Story {
     }
     if (this.#isLost) return this.#settle({ kind: "cancelled" });
     return this.#refuse(failures.length === 0 ? noRoom(plan) : errorOf(failures), failures.at(-1));
+  }
+
+  /** Hold first: nothing is sent to an upstream for a metered account before this. */
+  async #openBill(): Promise<RelayError | null> {
+    const { account, key } = this.#exchange;
+    if (!account.isMetered) return null;
+    const opened = await openBill(this.#parts.till, { ...this.#exchange, account, keyId: key.id });
+    if (!opened.ok) return opened.error;
+    this.#bill = opened.bill;
+    return null;
   }
 
   /** One upstream; the same again only when it is the only one and no connection stood. Null when it was full. */
@@ -232,11 +256,11 @@ class Story {
 
   async #settle(result: Exclude<AttemptResult, { kind: "failed" }>): Promise<unknown> {
     if (result.kind === "complete" && !this.#isLost) return this.#complete(result.marks);
+    if (this.#sink.isGone) return this.#record("client_gone", null, []);
     if (this.#isStopped) {
       this.#sink.fail(relayError("relay_stopped", "The relay is shutting down. Send the request again."));
       return this.#record("relay_stopped", "relay_stopped", []);
     }
-    if (this.#sink.isGone) return this.#record("client_gone", null, []);
     if (result.kind === "broken") {
       this.#sink.fail(relayError(result.code, `The upstream ${result.detail}; the answer above is not whole.`));
       return this.#record(endOfBroken(result.code), result.code, []);
@@ -247,7 +271,7 @@ class Story {
   /** The row first, then the last frame: who saw `[DONE]` finds the row, whatever happens to this process. */
   async #complete(marks: readonly string[]): Promise<void> {
     if (!(await this.#record(endOfComplete(this.#meter), null, marks))) {
-      this.#sink.fail(relayError("store_unavailable", "The relay could not record this answer.", { retryAfterS: 5 }));
+      this.#sink.fail(relayError("store_unavailable", "The relay could not record this answer.", { shouldRetry: false }));
       return;
     }
     if (this.#exchange.request.isStream) return this.#out.end(DONE_FRAME);
@@ -261,13 +285,18 @@ class Story {
     await this.#record(endOfRefusal(error, failure), error.passed === null ? error.code : "invalid_request", []);
   }
 
+  /** Settlement and row. False when one of them is not safe: then the answer must not look finished. */
   async #record(endReason: EndReason, errorCode: string | null, marks: readonly string[]): Promise<boolean> {
-    const row = this.#row(endReason, errorCode, marks);
+    const draft = this.#row(endReason, errorCode, marks);
+    const charged = this.#bill === null ? 0n : await this.#bill.close(draft);
+    const row = this.#bill === null || charged === null ? draft : { ...draft, chargeNanos: String(charged) };
     countRequest(this.#parts.metrics, row, this.#parts.labelOf(row.model));
+    this.#exchange.onRow?.(row);
     this.#parts.onRow(row);
+    if (charged === null) this.#parts.onTrouble(`the hold of ${row.id} could not be closed; it ends at the next start`);
     try {
       await this.#parts.rows.record(row);
-      return true;
+      return charged !== null;
     } catch (error) {
       this.#parts.onTrouble(`row ${row.id} could not be kept: ${error instanceof Error ? error.message : String(error)}`);
       return false;
@@ -292,6 +321,9 @@ class Story {
       errorCode,
       marks,
       ...usageOf(this.#exchange, meter, this.#wasWorkedOn),
+      priceId: this.#bill?.priceId ?? null,
+      chargeNanos: null,
+      costNanos: this.#costNanos(),
       events: meter.events,
       bytesOut: this.#sink.bytesOut,
       ttftMs: this.#out.firstContentOutAt === null ? null : this.#out.firstContentOutAt - receivedAt,
@@ -301,6 +333,15 @@ class Story {
       durationMs: performance.now() - receivedAt,
       attempts: this.#rows,
     };
+  }
+
+  /** What the attempts cost us by their upstreams' prices; null where no price is known. */
+  #costNanos(): string | null {
+    const known = this.#rows.flatMap(({ upstream, upstreamModel, usage }) => {
+      const price = usage === null ? null : this.#parts.till.costOf(upstream, upstreamModel, this.#exchange.at);
+      return usage === null || price === null ? [] : [costNanos(price, usage)];
+    });
+    return known.length === 0 ? null : String(known.reduce((sum, cost) => sum + cost, 0n));
   }
 
   get #isLost(): boolean {

@@ -142,6 +142,11 @@ export abstract class Attempt implements AnswerHandler, Ticking {
     this.clock.sent(now);
   }
 
+  onUnsent(): void {
+    this.times.sentAt = null;
+    this.clock.unsent(performance.now());
+  }
+
   onHead(status: number, headers: AnswerHeaders): void {
     if (this.isOver) return;
     this.status = status;

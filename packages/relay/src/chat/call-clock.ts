@@ -10,6 +10,7 @@ export class CallClock {
   readonly #limits: Timeouts;
   readonly #isStream: boolean;
   #startedAt: number;
+  #connectingSince: number;
   #sentAt: number | null = null;
   #lastByteAt: number | null = null;
   #lastEventAt: number | null = null;
@@ -19,11 +20,18 @@ export class CallClock {
     this.#limits = limits;
     this.#isStream = isStream;
     this.#startedAt = now;
+    this.#connectingSince = now;
   }
 
   /** The request is on the wire. */
   sent(now: number): void {
     this.#sentAt = now;
+  }
+
+  /** Its connection was dead, and a new one is being set up. */
+  unsent(now: number): void {
+    this.#sentAt = null;
+    this.#connectingSince = now;
   }
 
   /** Any byte of the body, a comment's included. */
@@ -53,7 +61,7 @@ export class CallClock {
   /** The first limit that has passed, or null. */
   overdue(now: number): Overdue | null {
     if (this.#pausedAt !== null) return null;
-    if (this.#sentAt === null) return now - this.#startedAt >= this.#limits.connectMs ? "connect" : null;
+    if (this.#sentAt === null) return now - this.#connectingSince >= this.#limits.connectMs ? "connect" : null;
     if (now - this.#startedAt >= this.#limits.totalMs) return "total";
     return this.#isStream ? this.#silent(now, this.#sentAt) : null;
   }

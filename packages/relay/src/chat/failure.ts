@@ -9,6 +9,8 @@ export interface RelayError {
   readonly param: string | null;
   /** Seconds for `Retry-After`. */
   readonly retryAfterS: number | null;
+  /** The same in milliseconds, where it is known so finely. */
+  readonly retryAfterMs: number | null;
   /** `x-should-retry`, where a client's own rule would be wrong. */
   readonly shouldRetry: boolean | null;
   /** A refusal of the upstream that is the caller's fault and passes with its own words. */
@@ -16,7 +18,7 @@ export interface RelayError {
 }
 
 export function relayError(code: ErrorCode, message: string, more: Partial<RelayError> = {}): RelayError {
-  return { code, message, param: null, retryAfterS: null, shouldRetry: null, passed: null, ...more };
+  return { code, message, param: null, retryAfterS: null, retryAfterMs: null, shouldRetry: null, passed: null, ...more };
 }
 
 /** Why one attempt gave no answer. */
@@ -57,7 +59,7 @@ export function errorOf(failures: readonly AttemptFailure[]): RelayError {
   const mayCostTwice = failures.some((failure) => failure.wasSent) ? { shouldRetry: false } : {};
   if (last.kind === "timeout") return relayError("upstream_timeout", `No answer in time: ${tried}.`, mayCostTwice);
   if (last.kind === "redirect") return relayError("upstream_redirect", `Redirects are not followed: ${tried}.`, { shouldRetry: false });
-  const isHopeless = failures.every((failure) => failure.kind === "credential" || failure.kind === "model");
+  const isHopeless = failures.every((failure) => failure.kind === "credential" || failure.kind === "model" || failure.status === 403);
   return relayError("upstream_failed", `No upstream gave an answer: ${tried}.`, isHopeless ? { shouldRetry: false } : {});
 }
 

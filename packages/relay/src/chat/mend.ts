@@ -15,6 +15,8 @@ interface ToolHead {
 interface ChoiceSoFar {
   role: string;
   readonly calls: Map<number, ToolHead>;
+  /** Index of each id, so that many calls stay cheap. */
+  readonly ids: Map<string, number>;
   lastCall: number;
 }
 
@@ -27,6 +29,19 @@ export function isForMender(event: object): boolean {
     const delta = deltaOf(choice);
     return delta !== null && ("role" in delta || "tool_calls" in delta);
   });
+}
+
+/** Work that mending one event may cost: parts times bytes. No provider comes near it; a hostile one must not stall the rest. */
+const WORK_MAX = 8_000_000;
+
+/** True when an event has so many choices and tool calls for its size that mending it would hold up everybody else. */
+export function isTooManyParts(event: object, bytes: number): boolean {
+  let parts = 0;
+  for (const choice of choicesOf(event)) {
+    const calls = deltaOf(choice)?.["tool_calls"];
+    parts += 1 + (Array.isArray(calls) ? calls.length : 0);
+  }
+  return parts > 8 && parts * bytes > WORK_MAX;
 }
 
 /** Remembers what one answer has said so far. */
@@ -60,7 +75,7 @@ export class Mender {
   #soFar(index: number): ChoiceSoFar {
     const known = this.#choices.get(index);
     if (known !== undefined) return known;
-    const fresh: ChoiceSoFar = { role: "", calls: new Map(), lastCall: -1 };
+    const fresh: ChoiceSoFar = { role: "", calls: new Map(), ids: new Map(), lastCall: -1 };
     this.#choices.set(index, fresh);
     return fresh;
   }
@@ -83,6 +98,7 @@ function toolEdits(sofar: ChoiceSoFar, call: Record<string, unknown>): { head: J
   if (id !== "" && id === known.id) head.push({ kind: "remove", key: "id" }, { kind: "remove", key: "type" });
   if (name !== "" && name === known.name) made.push({ kind: "remove", key: "name" });
   sofar.calls.set(index, { id: known.id || id, name: known.name || name });
+  if (id !== "" && !sofar.ids.has(id)) sofar.ids.set(id, index);
   sofar.lastCall = index;
   return { head, made };
 }
@@ -90,8 +106,7 @@ function toolEdits(sofar: ChoiceSoFar, call: Record<string, unknown>): { head: J
 /** A call that is named for the first time is the next one; anything else goes on with the one it names, or the last. */
 function missingIndex(sofar: ChoiceSoFar, id: string, name: string): number {
   if (id !== "") {
-    const known = [...sofar.calls].find(([, head]) => head.id === id);
-    return known === undefined ? sofar.calls.size : known[0];
+    return sofar.ids.get(id) ?? sofar.calls.size;
   }
   const isNew = sofar.lastCall < 0 || (name !== "" && sofar.calls.get(sofar.lastCall)?.name !== "");
   return isNew ? sofar.calls.size : sofar.lastCall;

@@ -6,6 +6,7 @@ import { isObject } from "../provider/upstream-error.ts";
 import type { AnswerHeaders } from "../upstream/dial.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptInput } from "./attempt.ts";
+import { GrowingBuffer } from "./growing-buffer.ts";
 import type { Sink } from "./sink.ts";
 
 /** A plain answer up to this size is read whole before its status leaves. */
@@ -19,8 +20,9 @@ export class PlainAttempt extends Attempt {
   readonly #sink: Sink;
   readonly #open: () => void;
   readonly #publicModel: Buffer | null;
-  #read: Buffer[] = [];
+  readonly #held = new GrowingBuffer();
   #bytes = 0;
+  readonly #marks = new Set<string>();
   #scanner: JsonScanner | null = null;
   /** Offset of the first held byte in the upstream's body. */
   #heldFrom = 0;
@@ -46,29 +48,26 @@ export class PlainAttempt extends Attempt {
   }
 
   protected onBody(bytes: Buffer): void {
-    this.#read.push(bytes);
+    this.#held.append(bytes);
     this.#bytes += bytes.length;
     if (this.#bytes > this.input.answerBytesMax)
       return this.onBreak("upstream_failed", `sent more than ${this.input.answerBytesMax} bytes`);
-    if (this.#bytes <= JUDGED_BYTES_MAX) return;
-    this.#passOn();
+    if (this.#bytes > JUDGED_BYTES_MAX) this.#passOn(bytes);
   }
 
   /** Sends what is older than the window; members that were completed in it are seen to first. */
-  #passOn(): void {
+  #passOn(bytes: Buffer): void {
     const isFirst = this.#scanner === null;
     this.#scanner ??= new JsonScanner({ depthMax: 64, itemsMax: ITEMS_MAX });
-    const fresh = isFirst ? this.#read : this.#read.slice(-1);
-    for (const piece of fresh)
-      if (this.#scanner.push(piece) !== null) return this.onBreak("upstream_failed", "sent an answer that is not JSON");
-    this.#read = [this.input.redactor.clean(Buffer.concat(this.#read))];
-    for (const member of this.#scanner.members.slice(this.#settled)) this.#settle(member);
-    this.#settled = this.#scanner.members.length;
-    this.#sendUntil(this.#heldFrom + this.#held.length - WINDOW_BYTES);
-  }
-
-  get #held(): Buffer {
-    return this.#read[0] ?? Buffer.alloc(0);
+    if (this.#scanner.push(isFirst ? this.#held.bytes : bytes) !== null)
+      return this.onBreak("upstream_failed", "sent an answer that is not JSON");
+    const { members } = this.#scanner;
+    if (members.length > this.#settled) {
+      for (const member of members.slice(this.#settled)) this.#settle(member);
+      this.#settled = members.length;
+    }
+    // Twice the window, so that a body in tiny pieces is not moved at each of them.
+    if (this.#held.length >= 2 * WINDOW_BYTES) this.#sendUntil(this.#heldFrom + this.#held.length - WINDOW_BYTES);
   }
 
   #settle(member: JsonMember): void {
@@ -77,12 +76,14 @@ export class PlainAttempt extends Attempt {
     if (member.key !== "model" || this.#publicModel === null) return;
     this.#sendUntil(member.valueStart);
     this.#send(this.#publicModel);
-    this.#read = [this.#held.subarray(member.valueEnd - this.#heldFrom)];
+    this.#held.drop(member.valueEnd - this.#heldFrom);
     this.#heldFrom = member.valueEnd;
   }
 
   #readMember(member: JsonMember): void {
-    const value = JSON.parse(this.#held.toString("utf8", member.valueStart - this.#heldFrom, member.valueEnd - this.#heldFrom)) as unknown;
+    const value = JSON.parse(
+      this.#held.bytes.toString("utf8", member.valueStart - this.#heldFrom, member.valueEnd - this.#heldFrom),
+    ) as unknown;
     const facts = this.input.provider.readPlain({ [member.key]: value, data: [] });
     if (facts.error !== null) return this.onBreak("upstream_failed", "answered with an error in a success");
     this.input.meter.add(facts, performance.now());
@@ -92,8 +93,11 @@ export class PlainAttempt extends Attempt {
   #sendUntil(end: number): void {
     const count = end - this.#heldFrom;
     if (count <= 0 || this.isOver) return;
-    this.#send(this.#held.subarray(0, count));
-    this.#read = [this.#held.subarray(count)];
+    // All that is held is searched, so that a secret is struck out before its first half can leave.
+    const clean = this.#clean(this.#held.bytes);
+    this.#held.overwrite(clean);
+    this.#send(Buffer.from(clean.subarray(0, count)));
+    this.#held.drop(count);
     this.#heldFrom = end;
   }
 
@@ -104,7 +108,7 @@ export class PlainAttempt extends Attempt {
   }
 
   protected onBodyEnd(): void {
-    const whole = Buffer.concat(this.#read);
+    const whole = this.#clean(this.#held.bytes);
     if (this.#scanner !== null) return this.#endLarge(whole, this.#scanner);
     const parsed = parse(whole);
     if (parsed === undefined)
@@ -117,14 +121,20 @@ export class PlainAttempt extends Attempt {
       return this.fail("failed", "answered with an error in a success", { error: this.input.redactor.cleanError(facts.error) });
     if (!facts.hasContent) return this.fail("failed", "answered without an answer");
     this.input.meter.add(facts, performance.now());
-    this.body = this.input.redactor.clean(this.#withPublicModel(whole, parsed));
-    this.finish({ kind: "complete", marks: [] });
+    this.body = this.#withPublicModel(whole, parsed);
+    this.finish({ kind: "complete", marks: [...this.#marks] });
   }
 
   #endLarge(rest: Buffer, scanner: JsonScanner): void {
     if (scanner.end() !== null) return this.onBreak("upstream_truncated", "ended in the middle of its answer");
     this.body = rest;
-    this.finish({ kind: "complete", marks: [] });
+    this.finish({ kind: "complete", marks: [...this.#marks] });
+  }
+
+  #clean(bytes: Buffer): Buffer {
+    const clean = this.input.redactor.clean(bytes);
+    if (clean !== bytes) this.#marks.add("redacted");
+    return clean;
   }
 
   #withPublicModel(whole: Buffer, parsed: unknown): Buffer {

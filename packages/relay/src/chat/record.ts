@@ -63,7 +63,7 @@ export function usageOf(exchange: Exchange, meter: Meter, wasWorkedOn: boolean):
 }
 
 /** From the size of the body's texts, and from how much of a sample of it is ASCII. */
-function estimateInput({ request, textBytes }: Exchange): number {
+export function estimateInput({ request, textBytes }: Pick<Exchange, "request" | "textBytes">): number {
   const sample = request.body.subarray(0, 65_536);
   const units = Buffer.from(sample.buffer, sample.byteOffset, sample.length).toString("utf8").length;
   return Math.ceil(estimateTokensOfSize(textBytes, textBytes * (units / Math.max(1, sample.length))));
@@ -87,6 +87,9 @@ export function refusedRow(
     marks: [],
     usage: NO_USAGE,
     basis: "none",
+    priceId: null,
+    chargeNanos: null,
+    costNanos: null,
     events: 0,
     bytesOut: 0,
     ttftMs: null,

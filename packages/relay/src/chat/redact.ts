@@ -2,24 +2,33 @@
 import type { UpstreamError } from "../provider/provider.ts";
 
 const MARK = "[redacted]";
-/** Shorter secrets are not searched for: they would tear ordinary text apart. */
+/** Shorter secrets are not searched for in errors: they would tear ordinary text apart. */
 const SECRET_LENGTH_MIN = 8;
+/** In answers only what nobody would say by chance is struck out: local servers take words such as `lm-studio` for a key. */
+const RANDOM_LENGTH_MIN = 20;
 /** What an error's type and code look like; a sentence is none. */
 const MACHINE_WORD = /^[\w.:-]{1,64}$/;
 const LOOKS_LIKE_KEY = /\b(?:(?:sk|pk|gsk|xai|hf|nvapi|pplx|Bearer)[-_ ]|AIza)[\w\-.*]{8,}/g;
 
+/** The longest first: a secret that begins another one must not leave the other's rest behind. */
+function needlesOf(secrets: readonly string[]): Buffer[] {
+  const spellings = new Set(secrets.flatMap(spellingsOf));
+  return [...spellings].toSorted((left, right) => right.length - left.length).map((spelling) => Buffer.from(spelling));
+}
+
 export class Redactor {
   readonly #secrets: readonly Buffer[];
+  /** Those that are struck out of answers too. */
+  readonly #random: readonly Buffer[];
 
   constructor(secrets: readonly string[]) {
-    const spellings = new Set(secrets.filter((secret) => secret.length >= SECRET_LENGTH_MIN).flatMap(spellingsOf));
-    // The longest first: a secret that begins another one must not leave the other's rest behind.
-    this.#secrets = [...spellings].toSorted((left, right) => right.length - left.length).map((spelling) => Buffer.from(spelling));
+    this.#secrets = needlesOf(secrets.filter((secret) => secret.length >= SECRET_LENGTH_MIN));
+    this.#random = needlesOf(secrets.filter((secret) => secret.length >= RANDOM_LENGTH_MIN));
   }
 
-  /** True when the bytes hold a secret in one of its usual spellings. */
+  /** True when an answer's bytes hold a secret in one of its usual spellings. */
   holdsSecret(bytes: Buffer): boolean {
-    for (const secret of this.#secrets) if (bytes.includes(secret)) return true;
+    for (const secret of this.#random) if (bytes.includes(secret)) return true;
     return false;
   }
 
@@ -27,7 +36,7 @@ export class Redactor {
   clean(bytes: Buffer): Buffer {
     if (!this.holdsSecret(bytes)) return bytes;
     const clean = Buffer.from(bytes);
-    for (const secret of this.#secrets) {
+    for (const secret of this.#random) {
       for (let at = clean.indexOf(secret); at >= 0; at = clean.indexOf(secret, at)) clean.fill("*", at, at + secret.length);
     }
     return clean;

@@ -8,7 +8,7 @@ import type { AnswerHeaders } from "../upstream/dial.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptInput } from "./attempt.ts";
 import { EventTemplate } from "./event-template.ts";
-import { isForMender, Mender } from "./mend.ts";
+import { isForMender, isTooManyParts, Mender } from "./mend.ts";
 import type { StreamOut } from "./stream-out.ts";
 
 /** Of lines that are no events, this much is kept: some upstreams put their error there, bare. */
@@ -111,7 +111,10 @@ export class StreamAttempt extends Attempt implements SseHandler {
     const isForeign = type !== "message" && facts.choices.length === 0 && facts.usage === null;
     if (isForeign || (facts.isUsageOnly && this.input.wire.askedForUsage)) return;
     this.#hasContent ||= facts.hasContent;
-    if (isForMender(event)) return this.#passMended(this.#mender.mend(event, data), data, frame);
+    if (isForMender(event)) {
+      if (isTooManyParts(event, data.length)) return this.#break("upstream_failed", "sent an event of too many parts");
+      return this.#passMended(this.#mender.mend(event, data), data, frame);
+    }
     if (type === "message") this.#template.learn(data, facts);
     this.#pass(data, frame);
   }
@@ -142,7 +145,9 @@ export class StreamAttempt extends Attempt implements SseHandler {
     const place = this.#publicModel === null ? null : findMember(changed, "model");
     if (place !== null && this.#publicModel !== null)
       changed = Buffer.concat([changed.subarray(0, place.start), this.#publicModel, changed.subarray(place.end)]);
-    this.#add(Buffer.from(frameEvent(onOneLine(this.input.redactor.clean(changed)))));
+    const clean = this.input.redactor.clean(changed);
+    if (clean !== changed) this.#marks.add("redacted");
+    this.#add(Buffer.from(frameEvent(onOneLine(clean))));
   }
 
   #add(piece: Uint8Array): void {

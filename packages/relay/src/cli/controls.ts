@@ -3,6 +3,7 @@ import { AccountBook } from "../admission/accounts.ts";
 import { KeyRing } from "../admission/keys.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Operations, Shown } from "../control/operations.ts";
+import { LEASE_FOREVER_MS, Ledger } from "../ledger/ledger.ts";
 import { SqliteStore } from "../store/sqlite-store.ts";
 import { adminCall } from "./admin-call.ts";
 import { fail } from "./fail.ts";
@@ -13,6 +14,8 @@ export interface Controls {
   accounts(): Promise<readonly Shown[]>;
   account(id: string): Promise<Shown>;
   changeAccount(id: string, input: object): Promise<Shown>;
+  grantCredit(id: string, input: object): Promise<Shown>;
+  balance(id: string): Promise<Shown>;
   createKey(input: object): Promise<Shown>;
   keys(): Promise<readonly Shown[]>;
   revokeKey(id: string): Promise<Shown>;
@@ -41,7 +44,8 @@ export async function withControls(given: Where, act: (controls: Controls) => Pr
     ]);
     const accounts = new AccountBook(store);
     await ensureDefaultAccount(accounts);
-    await act(localControls(new Made({ accounts, keys: new KeyRing(store), tiers: null }))).catch((error: unknown) => {
+    const ledger = await Ledger.open(store, { node: "embedded", leaseMs: LEASE_FOREVER_MS });
+    await act(localControls(new Made({ ledger, accounts, keys: new KeyRing(store), tiers: null }))).catch((error: unknown) => {
       throw new Error(sentenceOf(error));
     });
   } finally {
@@ -64,6 +68,8 @@ function localControls(act: Operations): Controls {
     accounts: async () => all((query) => act.listAccounts(query)),
     account: async (id) => act.account(id),
     changeAccount: (id, input) => act.changeAccount(id, input),
+    grantCredit: (id, input) => act.grantCredit(id, input),
+    balance: (id) => act.balance(id),
     createKey: (input) => act.createKey(input),
     keys: async () => all((query) => act.listKeys(query)),
     revokeKey: (id) => act.revokeKey(id),
@@ -89,6 +95,8 @@ function remoteControls(url: string, token: string): Controls {
     accounts: () => all("accounts"),
     account: (id) => call("GET", one("accounts", id)),
     changeAccount: (id, input) => call("PATCH", one("accounts", id), input),
+    grantCredit: (id, input) => call("POST", one("accounts", id, "/credits"), input),
+    balance: (id) => call("GET", one("accounts", id, "/balance")),
     createKey: (input) => call("POST", "keys", input),
     keys: () => all("keys"),
     revokeKey: (id) => call("DELETE", one("keys", id)),

@@ -1,6 +1,7 @@
 /** The `millrace` command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage. */
 import { Command, CommanderError } from "commander";
 import { addAccountCommands } from "./account.ts";
+import { addCreditCommands } from "./credit.ts";
 import { addKeyCommands } from "./key.ts";
 import type { ServeOptions } from "./serve.ts";
 import { wholeNumber } from "./values.ts";
@@ -52,6 +53,7 @@ program
   });
 
 addAccountCommands(program);
+addCreditCommands(program);
 addKeyCommands(program);
 
 try {

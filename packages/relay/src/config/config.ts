@@ -1,4 +1,6 @@
 /** The frozen configuration that the relay is built from. `load.ts` makes it; nothing else reads the environment. */
+import type { PriceBook } from "../ledger/price-book.ts";
+import type { LimitSet } from "@millrace/policy/limit";
 
 export interface Timeouts {
   /** TCP and TLS set-up. */
@@ -19,6 +21,8 @@ export type OnDisconnect = { readonly mode: "abort" } | { readonly mode: "drain"
 /** One destination: provider (dialect) + address + secret. */
 export interface Upstream {
   readonly name: string;
+  /** Name of the catalogue's preset, by which price tables know it. */
+  readonly preset?: string;
   /** Name of a dialect in `provider/registry.ts`. */
   readonly provider: string;
   /** Without a trailing slash, e.g. `https://api.deepseek.com/v1`. */
@@ -59,6 +63,22 @@ export interface ModelPrefix {
   readonly upstreams: readonly string[];
 }
 
+/** A named set of limits. */
+export interface Tier {
+  /** Of each account of this tier. */
+  readonly limits: LimitSet;
+  /** Public models that its accounts may use; null is all. */
+  readonly models: readonly string[] | null;
+  /** Of one model within each account, beside the account's own. */
+  readonly perModel: ReadonlyMap<string, LimitSet>;
+}
+
+export interface LimitsConfig {
+  readonly tiers: ReadonlyMap<string, Tier>;
+  /** Tier of accounts that have none; without it they are not limited. */
+  readonly defaultTier: string | null;
+}
+
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDir: string;
@@ -75,6 +95,10 @@ export interface Config {
   readonly modelPrefixes?: readonly ModelPrefix[];
   /** Upstreams that `ENABLE_<NAME>=false` took out; `upstream/model` names that say one of them go to the others. */
   readonly switchedOff?: readonly string[];
+  /** Absent: nothing is limited. */
+  readonly limits?: LimitsConfig;
+  /** What upstreams cost and what accounts pay. */
+  readonly prices: PriceBook;
   /** `MILLRACE_KEY`: the caller's own first key, or null. */
   readonly firstKey: string | null;
   /** `MILLRACE_ADMIN_TOKEN`, or null. */

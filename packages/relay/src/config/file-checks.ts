@@ -2,7 +2,9 @@
 import { genericPreset, type Preset, presetNamed } from "../provider/catalogue.ts";
 import { baseUrlFault, isLoopback, isOpenToReaders, presetOfUrl } from "./base-url.ts";
 import type { Path } from "./file-document.ts";
+import { limitFaults } from "./file-limits.ts";
 import { pathId } from "./file-references.ts";
+import { priceFaults } from "./file-prices.ts";
 import { hint } from "./nearest.ts";
 import { readUpstreamKey } from "./upstream-key.ts";
 
@@ -28,6 +30,8 @@ export function crossCheck(data: unknown, referring: ReadonlySet<string>): Findi
     faults: [
       ...entries.flatMap(([name, value]) => upstreamFaults(name, mapping(value))),
       ...modelFaults(mapping(root["models"]), Object.keys(upstreams)),
+      ...priceFaults(root),
+      ...limitFaults(root["limits"], isMapping(root["models"]) ? Object.keys(root["models"]) : null),
     ],
     warnings: entries.flatMap(([name, value]) => upstreamWarnings(name, mapping(value), referring)),
   };

@@ -5,7 +5,10 @@ import { knownKeys, type ShapeIssue } from "./file-schema.ts";
 import { hint } from "./nearest.ts";
 
 /** Keys of the design that this version does not act on; ignoring them would be a lie. */
-const LATER_KEYS: readonly string[] = ["price", "migrations", "breaker", "limits", "signup", "egress", "trusted_proxies", "durability"];
+const LATER_KEYS: readonly string[] = ["migrations", "breaker", "signup", "egress", "trusted_proxies", "durability"];
+
+/** Billing cached tokens as others by silence would be the commonest overcharge. */
+const MISSING_CACHED = "is missing; write same if cached input costs as much as other input.";
 
 const KINDS: Readonly<Record<string, string>> = {
   object: "a mapping",
@@ -61,7 +64,7 @@ function unknownKey(path: Path, key: string, document: FileDocument): ConfigMist
 
 function faultOf(issue: ShapeIssue, data: unknown): string {
   const value = valueAt(data, issue.path);
-  if (value === undefined) return "is missing.";
+  if (value === undefined) return issue.path.at(-1) === "cached_input" ? MISSING_CACHED : "is missing.";
   if (issue.code === "invalid_key") return sentence(`is not a legal name: it ${issue.issues[0]?.message ?? "must be text"}`);
   if (issue.code === "invalid_value" && isOwnWords(issue.message)) return oneOf(issue.values.map(String), value);
   if (issue.code === "invalid_type" && isOwnWords(issue.message)) return `must be ${KINDS[issue.expected] ?? issue.expected}.`;

@@ -2,11 +2,12 @@
 import { z } from "zod";
 import { presetNames } from "../provider/catalogue.ts";
 import { baseUrlFault } from "./base-url.ts";
+import { limits, limitSet, MODEL_NAME, tier } from "./file-limits.ts";
+import { band, price, prices, window } from "./file-price-schema.ts";
+import { faultIn, judged, text } from "./file-text-schema.ts";
 import { DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from "./quantity.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./settings.ts";
-import { databasePathOf, parseListen, type Parsed } from "./values.ts";
-
-const MODEL_NAME = /^[^\s\p{C}]{1,200}$/u;
+import { databasePathOf, parseListen } from "./values.ts";
 
 const UPSTREAM_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
@@ -29,25 +30,6 @@ function size(meaning: string): z.ZodString {
     .regex(SIZE_PATTERN, { error: "must be a size such as 64KiB or 16MiB", abort: true })
     .refine((text) => parseSize(text) !== null, { error: "must be more than 0 and at most 4GiB" })
     .describe(`${meaning} A size such as 64KiB or 16MiB.`);
-}
-
-function text(meaning: string): z.ZodString {
-  return z.string({ error: "must be text; put it in quotation marks" }).describe(meaning);
-}
-
-/** Text that another part of the configuration knows how to judge. */
-function judged(meaning: string, faultOf: (value: string) => string | null): z.ZodString {
-  return text(meaning).superRefine((value, issues) => {
-    const fault = faultOf(value);
-    if (fault !== null) issues.addIssue({ code: "custom", message: fault });
-  });
-}
-
-function faultIn(parse: (value: string) => Parsed<unknown>): (value: string) => string | null {
-  return (value) => {
-    const result = parse(value);
-    return "fault" in result ? result.fault : null;
-  };
 }
 
 const drain = z.strictObject({
@@ -89,6 +71,10 @@ const upstream = z
     malformed: z.enum(["fail", "skip"]).describe("An event that is no JSON object ends the stream or is left out.").optional(),
     finish: z.enum(["required", "optional"]).describe("required: [DONE] without a finish reason counts as truncated.").optional(),
     max_event: size("The largest event.").optional(),
+    costs: z
+      .record(z.string().regex(MODEL_NAME, { error: "must be 1 to 200 characters without white space" }), price)
+      .describe("What models cost there, by the names the upstream knows.")
+      .optional(),
   })
   .describe("One destination.");
 
@@ -103,6 +89,7 @@ const model = z
       .array(route, { error: "must be a list" })
       .min(1, { error: "must name at least one upstream" })
       .describe("In fallback order."),
+    price: price.describe("What accounts pay, in USD per million tokens, as decimal text.").optional(),
     continuation: z.enum(["off"], { error: "must be off; other values are not supported by this version" }).optional(),
   })
   .describe("One public model.");
@@ -120,6 +107,7 @@ const schema = z.strictObject({
     .record(z.string().regex(MODEL_NAME, { error: "must be 1 to 200 characters without white space" }), model)
     .describe("Public models by name. Without this key the catalogue decides.")
     .optional(),
+  prices: prices.optional(),
   sizes: z
     .strictObject({
       request: size("Request body.").optional(),
@@ -132,6 +120,7 @@ const schema = z.strictObject({
       drain: duration("Until running streams are cut.", true).optional(),
     })
     .optional(),
+  limits: limits.optional(),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).optional(), format: z.enum(LOG_FORMATS).optional() }).optional(),
 });
 
@@ -149,7 +138,7 @@ export function checkShape(data: unknown): { readonly shape: FileShape } | { rea
 
 /** Keys that are legal at a place; `*` stands for any name. For "did you mean". */
 export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
-  const pattern = path.map((step, at) => (typeof step === "number" || (at === 1 && isNamed(path[0])) ? "*" : String(step))).join(".");
+  const pattern = asPrice(patternOf(path));
   const shapes: Readonly<Record<string, z.ZodObject>> = {
     "": schema,
     "upstreams.*": upstream,
@@ -158,6 +147,13 @@ export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
     "upstreams.*.on_disconnect.drain": drain.shape.drain,
     "models.*": model,
     "models.*.upstreams.*": route,
+    price,
+    "price.bands.*": band,
+    "price.windows.*": window,
+    prices,
+    limits,
+    "limits.tiers.*": tier,
+    "limits.tiers.*.per_model.*": limitSet,
     sizes: schema.shape.sizes.unwrap(),
     shutdown: schema.shape.shutdown.unwrap(),
     log: schema.shape.log.unwrap(),
@@ -165,8 +161,19 @@ export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
   return Object.keys((Object.hasOwn(shapes, pattern) ? shapes[pattern]?.shape : undefined) ?? {});
 }
 
-function isNamed(section: PropertyKey | undefined): boolean {
-  return section === "upstreams" || section === "models";
+/** Mappings from names of the author's choice. */
+const NAMED: ReadonlySet<string> = new Set(["upstreams", "upstreams.*.costs", "models", "limits.tiers", "limits.tiers.*.per_model"]);
+
+/** Prices and costs have one shape, and so have their bands, wherever they stand. */
+function asPrice(pattern: string): string {
+  return pattern.replace(/^(?:models\.\*\.price|upstreams\.\*\.costs\.\*)/, "price").replace("price.windows.*.bands", "price.bands");
+}
+
+function patternOf(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((above, step) => {
+    const word = typeof step === "number" || NAMED.has(above) ? "*" : String(step);
+    return above === "" ? word : `${above}.${word}`;
+  }, "");
 }
 
 /** The published JSON Schema. Patterns also take `${NAME}` references, which are resolved before the check. */

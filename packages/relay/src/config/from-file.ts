@@ -6,12 +6,15 @@ import type { Variables } from "./dotenv.ts";
 import { crossCheck, presetOfEntry } from "./file-checks.ts";
 import { type FileDocument, type Path, parseFile } from "./file-document.ts";
 import { issueMistakes, sentence, subject } from "./file-issues.ts";
+import { pricingOf } from "./file-prices.ts";
 import { expandReferences, pathId } from "./file-references.ts";
+import { limitsOf } from "./file-limits.ts";
 import { checkShape, type FileShape, type UpstreamShape } from "./file-schema.ts";
 import { byName, routeByCatalogue, type Routing } from "./model-table.ts";
 import { normaliseKey } from "./normalise-key.ts";
 import type { Notes } from "./notes.ts";
 import { type PlacedUpstream, placeUpstream } from "./placed-upstream.ts";
+import type { Pricing } from "./pricing.ts";
 import { parseDuration, parseSize } from "./quantity.ts";
 import type { Settings } from "./settings.ts";
 import { databasePathOf, parseListen } from "./values.ts";
@@ -20,6 +23,7 @@ export interface FileReading {
   readonly settings: Settings;
   /** Null when the file says nothing about upstreams and models, so that the environment decides. */
   readonly routing: Routing | null;
+  readonly pricing: Pricing;
 }
 
 const DRAIN_MS = 30_000;
@@ -34,7 +38,7 @@ export function readConfigFile(text: string, file: string, variables: Variables,
     return null;
   }
   const shape = checkDocument(parsed.document, variables, notes);
-  return shape === null ? null : { settings: settingsOf(shape), routing: routingOf(shape) };
+  return shape === null ? null : { settings: settingsOf(shape), routing: routingOf(shape), pricing: pricingOf(shape, parsed.document) };
 }
 
 function checkDocument(raw: FileDocument, variables: Variables, notes: Notes): FileShape | null {
@@ -46,10 +50,12 @@ function checkDocument(raw: FileDocument, variables: Variables, notes: Notes): F
   // What stands at the place of a failed reference is not the author's text; a second complaint would mislead.
   const failed = new Set(faults.map(({ path }) => pathId(path)));
   const issues = "issues" in result ? result.issues.filter((issue) => !failed.has(pathId(issue.path))) : [];
+  const judged = issues.filter(({ code }) => code !== "unrecognized_keys").map((issue) => pathId(issue.path));
+  const told = new Set([...failed, ...judged]);
   const mistakes = [
     ...faults.map(({ path, fault }) => at(path, fault)),
     ...issues.flatMap((issue) => issueMistakes(issue, document)),
-    ...findings.faults.filter(({ path }) => !failed.has(pathId(path))).map(({ path, fault }) => at(path, fault)),
+    ...findings.faults.filter(({ path }) => !told.has(pathId(path))).map(({ path, fault }) => at(path, fault)),
   ];
   notes.warnings.push(...findings.warnings.map(({ path, fault }) => asWarning(at(path, fault))));
   notes.mistakes.push(...inOrder(mistakes));
@@ -83,6 +89,7 @@ function settingsOf(shape: FileShape): Settings {
     answerBytesMax: bytes(shape.sizes?.answer),
     delayMs: ms(shape.shutdown?.delay),
     drainMs: ms(shape.shutdown?.drain),
+    limits: limitsOf(shape.limits),
   };
 }
 

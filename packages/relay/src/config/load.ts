@@ -7,6 +7,7 @@ import { readSettings } from "./environment-settings.ts";
 import { routingFromEnvironment } from "./from-environment.ts";
 import type { FileReading } from "./from-file.ts";
 import { newNotes, type Notes } from "./notes.ts";
+import { type Pricing, SHIPPED_PRICING } from "./pricing.ts";
 import { assembleConfig, type Settings } from "./settings.ts";
 import { isPort, parseHost } from "./values.ts";
 
@@ -26,6 +27,8 @@ export interface LoadRequest {
 
 const FILE_CHARS_MAX = 1024 ** 2;
 
+const LIST_CHARS_MAX = 16 * 1024 ** 2;
+
 const FAULTS: Readonly<Record<string, string>> = {
   ENOENT: "does not exist",
   EACCES: "may not be read by this user",
@@ -43,8 +46,10 @@ export async function loadConfig(request: LoadRequest): Promise<ConfigResult> {
   const routing = isOwnedByFile ? reading?.routing : routingFromEnvironment(variables, notes);
   const flags = flagSettings(request, notes);
   if (notes.mistakes.length > 0 || routing === undefined || routing === null) return { ok: false, mistakes: notes.mistakes };
+  const pricing = await pricingOf(request, reading, notes);
+  if (notes.mistakes.length > 0) return { ok: false, mistakes: notes.mistakes };
   const layers = [flags, fromEnvironment, reading?.settings ?? {}];
-  return { ok: true, config: assembleConfig(layers, routing, notes.warnings) };
+  return { ok: true, config: assembleConfig(layers, routing, notes.warnings, pricing) };
 }
 
 /** One mistake a line, for people. */
@@ -77,10 +82,22 @@ async function readFileOf(file: string, cwd: string, variables: Variables, notes
   return null;
 }
 
-async function readText(path: string): Promise<{ readonly text: string } | { readonly code: string }> {
+/** What the file says about prices, with the lists that it names. */
+async function pricingOf({ file, cwd }: LoadRequest, reading: FileReading | null, notes: Notes): Promise<Pricing> {
+  const pricing = reading?.pricing ?? SHIPPED_PRICING;
+  if (file === undefined || pricing.lists.length === 0) return pricing;
+  const { readPriceLists } = await import("./price-lists.ts");
+  const readList = async (path: string): Promise<{ text: string } | { fault: string }> => {
+    const read = await readText(path, LIST_CHARS_MAX);
+    return "text" in read ? read : { fault: read.code === "TOO_LARGE" ? "is larger than 16 MiB" : (FAULTS[read.code] ?? "cannot be read") };
+  };
+  return { ...pricing, imported: await readPriceLists(pricing.lists, resolve(cwd, file), readList, notes) };
+}
+
+async function readText(path: string, charsMax = FILE_CHARS_MAX): Promise<{ readonly text: string } | { readonly code: string }> {
   try {
     const text = await readFile(path, "utf8");
-    return text.length > FILE_CHARS_MAX ? { code: "TOO_LARGE" } : { text };
+    return text.length > charsMax ? { code: "TOO_LARGE" } : { text };
   } catch (error) {
     return { code: (error as NodeJS.ErrnoException).code ?? "UNKNOWN" };
   }

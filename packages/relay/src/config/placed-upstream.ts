@@ -38,6 +38,7 @@ export function placeUpstream(
 ): PlacedUpstream {
   const upstream: Upstream = {
     name,
+    preset: preset.name,
     provider: preset.provider,
     ...address,
     timeouts: { ...TIMEOUTS, ...preset.timeouts, ...wishes.timeouts },

@@ -1,8 +1,10 @@
 /** Everything but upstreams and models, in layers: flags over environment over file over defaults. */
 import { join } from "node:path";
+import { buildPriceBook } from "../ledger/price-book.ts";
 import { isLoopback } from "./base-url.ts";
-import type { Config } from "./config.ts";
+import type { Config, LimitsConfig } from "./config.ts";
 import type { Routing } from "./model-table.ts";
+import { type Pricing, pricingWarnings, SHIPPED_PRICING } from "./pricing.ts";
 
 export type LogLevel = Config["log"]["level"];
 export type LogFormat = Config["log"]["format"];
@@ -24,6 +26,7 @@ export interface Settings {
   readonly drainMs?: number | undefined;
   readonly firstKey?: string | undefined;
   readonly adminToken?: string | undefined;
+  readonly limits?: LimitsConfig | undefined;
 }
 
 const DEFAULTS = {
@@ -41,14 +44,22 @@ const DEFAULTS = {
 const PUBLIC_DELAY_MS = 5000;
 
 /** Builds the frozen configuration; earlier layers win. */
-export function assembleConfig(layers: readonly Settings[], routing: Routing, warnings: readonly string[]): Config {
+export function assembleConfig(
+  layers: readonly Settings[],
+  routing: Routing,
+  warnings: readonly string[],
+  pricing: Pricing = SHIPPED_PRICING,
+): Config {
   const said = mergeLayers(layers);
   const all = { ...DEFAULTS, ...said };
+  const prices = buildPriceBook(routing.upstreams.values(), pricing);
   return deepFreeze({
     listen: { host: all.host, port: all.port },
     dataDir: all.dataDir,
     databasePath: said.databasePath ?? join(all.dataDir, "millrace.db"),
     ...routing,
+    prices,
+    ...(said.limits === undefined ? {} : { limits: said.limits }),
     firstKey: said.firstKey ?? null,
     adminToken: said.adminToken ?? null,
     log: { level: all.logLevel, format: all.logFormat },
@@ -58,7 +69,7 @@ export function assembleConfig(layers: readonly Settings[], routing: Routing, wa
       drainMs: all.drainMs,
     },
     isDemo: routing.upstreams.size === 0,
-    warnings: [...new Set(warnings)],
+    warnings: [...new Set([...warnings, ...pricingWarnings(pricing, routing, prices)])],
   });
 }
 

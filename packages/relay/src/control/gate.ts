@@ -19,6 +19,8 @@ const ROUTES: readonly (readonly [path: RegExp, methods: readonly string[]])[] =
   [/^\/admin\/api\/keys\/\w{1,64}\/rotate$/, ["POST"]],
   [/^\/admin\/api\/accounts$/, ["GET", "POST"]],
   [/^\/admin\/api\/accounts\/\w{1,64}$/, ["GET", "PATCH"]],
+  [/^\/admin\/api\/accounts\/\w{1,64}\/balance$/, ["GET"]],
+  [/^\/admin\/api\/accounts\/\w{1,64}\/credits$/, ["POST"]],
 ];
 
 /** Why a request goes no further, or null. Reads nothing but the head. */

@@ -2,12 +2,16 @@
  * What the control plane can do, as functions on checked input. The HTTP routes and the command on a data directory
  * both call these, so that neither can do what the other refuses.
  */
+import { parseUsd } from "@millrace/wire/money";
 import * as z from "zod";
 import { DEFAULT_ACCOUNT, newAccount } from "../admission/accounts.ts";
 import type { Account, AccountBook } from "../admission/accounts.ts";
 import { addressFault, SCOPES } from "../admission/grant.ts";
 import { newKeyRecord } from "../admission/keys.ts";
 import type { KeyRecord, KeyRing, KeyWishes } from "../admission/keys.ts";
+import { readBalance, shownBalance } from "../ledger/balance.ts";
+import type { LedgerPort } from "../ledger/balance.ts";
+import { openWallet } from "../ledger/wallets.ts";
 import { Refusal } from "./refusal.ts";
 
 export type Shown = Readonly<Record<string, unknown>>;
@@ -18,6 +22,7 @@ export interface Page {
 }
 
 export interface OperationsParts {
+  readonly ledger: LedgerPort;
   readonly accounts: AccountBook;
   readonly keys: KeyRing;
   /** Names of the configured tiers; null where the configuration is not known, and any name is taken. */
@@ -25,6 +30,8 @@ export interface OperationsParts {
 }
 
 const PAGE_MAX = 500;
+/** Before what was paid for (100). */
+const GRANT_PRIORITY = 50;
 const OVERLAP_S_MAX = 30 * 86_400;
 
 const name = z.string().trim().min(1).max(100);
@@ -47,6 +54,12 @@ const KeyLimits = {
 const NewKey = z.strictObject({ account_id: z.string().default(DEFAULT_ACCOUNT), ...KeyLimits });
 const KeyChange = z.strictObject(KeyLimits);
 const Rotation = z.strictObject({ overlap_seconds: z.number().int().min(0).max(OVERLAP_S_MAX).default(86_400) });
+const Grant = z.strictObject({
+  amount: z.string().regex(/^\d{1,12}(?:\.\d{1,9})?$/, { error: "write USD as decimal text, such as 5.00" }),
+  reason: z.string().trim().min(1).max(500),
+  reference: z.string().trim().min(1).max(200),
+  expires_at: instant.nullable().default(null),
+});
 const PageWish = z.strictObject({
   limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(100),
   cursor: z.string().max(200).optional(),
@@ -75,7 +88,42 @@ export class Operations {
     this.#checkTier(wish.tier);
     const account = newAccount(wish.name, wish.metered, wish.tier, Date.now());
     await this.#parts.accounts.insert(account);
+    if (account.isMetered) await openWallet(this.#parts.ledger, account.id);
     return shownAccount(account);
+  }
+
+  /** Gives credit. The reference is its own: the same request again changes nothing and gets the same answer. */
+  async grantCredit(id: string, input: unknown): Promise<Shown> {
+    const account = this.#account(id);
+    if (!account.isMetered) throw new Refusal("invalid_request", "This account is not metered: it needs no credit.");
+    const wish = Grant.parse(input ?? {});
+    const amount = parseUsd(wish.amount);
+    if ("fault" in amount || amount.value <= 0n)
+      throw new Refusal("invalid_request", "Write the amount in USD as decimal text above zero, such as 5.00.");
+    const result = await this.#parts.ledger.ask({
+      kind: "credit",
+      accountId: id,
+      amountNanos: amount.value,
+      lotKind: "comp",
+      priority: GRANT_PRIORITY,
+      isRefundable: false,
+      expiresAtMs: wish.expires_at,
+      reference: wish.reference,
+      reason: wish.reason,
+      actor: "owner",
+    });
+    if (!result.ok && result.code === "reference_used") throw new Refusal("invalid_request", "This reference was used for another credit.");
+    if (!result.ok || result.balances === null)
+      throw new Refusal("store_unavailable", "The credit could not be stored; nothing was changed.");
+    return { ...shownBalance(result.balances) };
+  }
+
+  async balance(id: string): Promise<Shown> {
+    const account = this.#account(id);
+    const balance = await readBalance(this.#parts.ledger, account.id);
+    if (balance === null) throw new Refusal("invalid_request", "This account is not metered: it has no balance.");
+    if (balance === "store_unavailable") throw new Refusal("store_unavailable", "The ledger does not answer.");
+    return { ...balance };
   }
 
   async changeAccount(id: string, input: unknown): Promise<Shown> {

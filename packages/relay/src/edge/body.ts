@@ -5,11 +5,16 @@ import { JsonScanner } from "@millrace/wire/json-scan";
 import type { JsonFault, JsonMember } from "@millrace/wire/json-scan";
 import { relayError } from "../chat/failure.ts";
 import type { RelayError } from "../chat/failure.ts";
+import { GrowingBuffer } from "../chat/growing-buffer.ts";
 
 export interface JsonBody {
   readonly bytes: Buffer;
+  /** Memory taken from the budget, to be given back. */
+  readonly heldBytes: number;
   readonly members: readonly JsonMember[];
   readonly textBytes: number;
+  /** Bytes of base64 media in it. */
+  readonly mediaBytes: number;
 }
 
 export type BodyResult =
@@ -55,39 +60,47 @@ export function readJsonBody(request: IncomingMessage, limits: BodyLimits, budge
   if (early !== null) return Promise.resolve({ ok: false, error: early });
   return new Promise((resolve) => {
     const scanner = new JsonScanner({ depthMax: DEPTH_MAX, itemsMax: ITEMS_MAX });
-    const pieces: Buffer[] = [];
+    const held = new GrowingBuffer();
     const startedAt = performance.now();
-    let bytes = 0;
 
     const over = (result: BodyResult): void => {
       clearInterval(timer);
       request.removeListener("data", onData).removeListener("end", onEnd).removeListener("close", onClose);
-      if (!result.ok) budget.give(bytes);
+      if (!result.ok) budget.give(held.capacity);
       resolve(result);
     };
     const refuse = (error: RelayError): void => over({ ok: false, error });
     const onData = (piece: Buffer): void => {
-      if (bytes + piece.length > limits.bytesMax) return refuse(tooLarge(limits));
-      if (!budget.take(piece.length))
+      if (held.length + piece.length > limits.bytesMax) return refuse(tooLarge(limits));
+      const growth = held.capacityAfter(piece.length) - held.capacity;
+      if (!budget.take(growth))
         return refuse(relayError("overloaded", "The relay holds as many request bodies as it may.", { retryAfterS: 1 }));
-      bytes += piece.length;
-      pieces.push(piece);
+      held.append(piece);
       const fault = scanner.push(piece);
       if (fault !== null) refuse(faultError(fault));
     };
     const onEnd = (): void => {
       const fault = scanner.end();
       if (fault !== null) return refuse(faultError(fault));
-      const whole = pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
+      const whole = held.bytes;
       if (!isUtf8(whole)) return refuse(relayError("invalid_json", "The body is not valid UTF-8."));
       if (scanner.root !== "object") return refuse(relayError("invalid_json", "The body must be a JSON object."));
-      over({ ok: true, body: { bytes: whole, members: scanner.members, textBytes: scanner.textBytes } });
+      over({
+        ok: true,
+        body: {
+          bytes: whole,
+          heldBytes: held.capacity,
+          members: scanner.members,
+          textBytes: scanner.textBytes,
+          mediaBytes: scanner.bigStringBytes,
+        },
+      });
     };
     const onClose = (): void => over({ ok: false, error: null });
     const timer = setInterval(
       () => {
         const late = performance.now() - startedAt - limits.graceMs;
-        if (late > 0 && bytes < late * BYTES_PER_MS_MIN)
+        if (late > 0 && held.length < late * BYTES_PER_MS_MIN)
           refuse(relayError("body_timeout", "The body came too slowly: send it within 30 s, or at 10 KB/s."));
       },
       Math.min(CHECK_MS, limits.graceMs),

@@ -56,5 +56,12 @@ export function readClientRequest(door: Door, body: JsonBody, hops: number): Req
     n === undefined || n.kind === "null" ? 1 : n.kind === "number" && n.valueEnd - n.valueStart < 16 ? Number(value(n)) : Number.NaN;
   if (!Number.isInteger(choices) || choices < 1 || choices > CHOICES_MAX) return refuse("n", "`n` must be a whole number from 1 to 128.");
 
-  return { ok: true, request: { door, body: body.bytes, members: body.members, model: name, isStream, wantsUsage, choices, hops } };
+  const limit = find("max_completion_tokens") ?? find("max_tokens");
+  const limitValue = limit?.kind === "number" && limit.valueEnd - limit.valueStart < 16 ? Number(value(limit)) : null;
+  const outputTokensMax = limitValue !== null && limitValue >= 0 ? Math.ceil(limitValue) : null;
+
+  return {
+    ok: true,
+    request: { outputTokensMax, door, body: body.bytes, members: body.members, model: name, isStream, wantsUsage, choices, hops },
+  };
 }

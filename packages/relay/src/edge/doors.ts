@@ -4,6 +4,8 @@ import type { Door } from "../provider/provider.ts";
 export type Route =
   | { readonly kind: "door"; readonly door: Door }
   | { readonly kind: "models" }
+  /** `infos` is the shape that some clients expect at `/user/balance`. */
+  | { readonly kind: "balance"; readonly shape: "wallet" | "infos" }
   | { readonly kind: "model"; readonly id: string }
   | { readonly kind: "healthz" | "readyz" | "metrics" }
   | { readonly kind: "admin" };
@@ -26,6 +28,8 @@ export function findRoute(method: string, path: string): RouteResult {
   const door = Object.hasOwn(DOORS, bare) ? DOORS[bare] : undefined;
   if (door !== undefined) return forMethods(method, ["POST"], { kind: "door", door });
   if (bare === "/models") return forMethods(method, ["GET", "HEAD"], { kind: "models" });
+  if (path === "/v1/balance") return forMethods(method, ["GET", "HEAD"], { kind: "balance", shape: "wallet" });
+  if (bare === "/user/balance") return forMethods(method, ["GET", "HEAD"], { kind: "balance", shape: "infos" });
   if (bare.startsWith("/models/")) {
     const id = decode(bare.slice("/models/".length));
     if (id !== null && id !== "") return forMethods(method, ["GET", "HEAD"], { kind: "model", id });

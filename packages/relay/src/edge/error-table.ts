@@ -13,6 +13,7 @@ const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   key_invalid: { status: 401, type: "authentication_error" },
   key_revoked: { status: 401, type: "authentication_error" },
   key_expired: { status: 401, type: "authentication_error" },
+  insufficient_credits: { status: 402, type: "insufficient_quota" },
   account_suspended: { status: 403, type: "permission_error" },
   scope_not_allowed: { status: 403, type: "permission_error" },
   ip_not_allowed: { status: 403, type: "permission_error" },
@@ -28,6 +29,7 @@ const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   body_timeout: { status: 408, type: "invalid_request_error" },
   body_too_large: { status: 413, type: "invalid_request_error" },
   rate_limited: { status: 429, type: "rate_limit_error" },
+  too_many_in_flight: { status: 429, type: "rate_limit_error" },
   upstream_failed: { status: 502, type: "server_error" },
   upstream_redirect: { status: 502, type: "server_error" },
   upstream_truncated: { status: 502, type: "server_error" },
@@ -64,7 +66,7 @@ export function headersOf(error: RelayError): Record<string, string> {
   const headers: Record<string, string> = {};
   if (error.retryAfterS !== null) {
     headers["retry-after"] = String(error.retryAfterS);
-    headers["retry-after-ms"] = String(error.retryAfterS * 1000);
+    headers["retry-after-ms"] = String(error.retryAfterMs ?? error.retryAfterS * 1000);
   }
   if (error.shouldRetry !== null) headers["x-should-retry"] = String(error.shouldRetry);
   return headers;

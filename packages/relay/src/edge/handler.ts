@@ -5,11 +5,13 @@ import { mayUse, mayUseModel } from "../admission/grant.ts";
 import type { KeyRecord, KeyRing } from "../admission/keys.ts";
 import { readCredential } from "../admission/credential.ts";
 import { answer } from "../chat/answer.ts";
-import type { ChatParts, Running } from "../chat/answer.ts";
+import type { ChatParts, Exchange, Running } from "../chat/answer.ts";
 import { relayError } from "../chat/failure.ts";
 import type { RelayError } from "../chat/failure.ts";
 import type { Config, Model } from "../config/config.ts";
 import type { ErrorCode } from "@millrace/wire/error-codes";
+import { readBalance, shownBalance } from "../ledger/balance.ts";
+import type { ShownBalance } from "../ledger/balance.ts";
 import type { Door } from "../provider/provider.ts";
 import type { BodyBudget, BodyLimits, JsonBody } from "./body.ts";
 import { readJsonBody } from "./body.ts";
@@ -18,6 +20,8 @@ import { findRoute } from "./doors.ts";
 import type { Route } from "./doors.ts";
 import { statusOf } from "./error-table.ts";
 import { HttpSink } from "./http-sink.ts";
+import { enter, settleLease, showStanding, tierAllows } from "./limited.ts";
+import type { LimitParts } from "./limited.ts";
 import { refuse, sendJson, sendText } from "./reply.ts";
 import { hopsOf, readTarget } from "./request-target.ts";
 
@@ -26,6 +30,7 @@ export interface EdgeParts {
   readonly config: () => Config;
   readonly keys: KeyRing;
   readonly accounts: AccountBook;
+  readonly limits: LimitParts;
   readonly chat: ChatParts;
   readonly resolve: (name: string) => Model | null;
   readonly closeMatches: (name: string) => string[];
@@ -62,11 +67,22 @@ interface Visit {
   key: KeyRecord | null;
   door: Door | null;
   model: string;
+  running: Running | null;
 }
 
 /** Handles one request to its end. */
 export async function handle(request: IncomingMessage, response: ServerResponse, requestId: string, parts: EdgeParts): Promise<void> {
-  const visit: Visit = { request, response, requestId, receivedAt: performance.now(), parts, key: null, door: null, model: "" };
+  const visit: Visit = {
+    request,
+    response,
+    requestId,
+    receivedAt: performance.now(),
+    parts,
+    key: null,
+    door: null,
+    model: "",
+    running: null,
+  };
   if (parts.notReady() === "stopping") response.setHeader("connection", "close");
   const target = readTarget(request);
   // After a head that two readers could read in two ways, nobody knows where the next request begins.
@@ -86,6 +102,7 @@ export async function handle(request: IncomingMessage, response: ServerResponse,
       return parts.admin(request, response, requestId);
     case "models":
     case "model":
+    case "balance":
     case "door":
       return handleKeyed(visit, route);
   }
@@ -116,24 +133,21 @@ const KEY_MESSAGES: Readonly<Record<"key_malformed" | "key_invalid" | "key_revok
   key_expired: "This key has expired.",
 };
 
-type Keyed = Extract<Route, { kind: "models" | "model" | "door" }>;
+type Keyed = Extract<Route, { kind: "models" | "model" | "balance" | "door" }>;
 
 async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
   const { request, response, requestId, parts } = visit;
   const authentication = authenticate(request, parts.keys);
   if (!authentication.ok) return turnAway(visit, relayError(authentication.code, authentication.message), { "www-authenticate": "Bearer" });
   visit.key = authentication.key;
-  const scope = route.kind === "door" ? route.door : "models";
+  const scope = route.kind === "door" ? route.door : route.kind === "balance" ? "balance" : "models";
   const grant = mayUse(parts.accounts.get(authentication.key.accountId), authentication.key, scope, request.socket.remoteAddress);
   if (!grant.ok) return turnAway(visit, relayError(grant.code, grant.message));
+  showStanding(response, parts.limits, authentication.key);
   if (route.kind === "door") return handleDoor(visit, route.door, authentication.key);
+  if (route.kind === "balance") return sendBalance(visit, authentication.key.accountId, route.shape);
   if (route.kind === "model") return sendModel(visit, route.id);
-  sendJson(
-    response,
-    200,
-    { object: "list", data: listed(parts.config(), authentication.key).map(modelObject) },
-    { "x-request-id": requestId },
-  );
+  sendJson(response, 200, { object: "list", data: listed(parts, authentication.key).map(modelObject) }, { "x-request-id": requestId });
 }
 
 type Authentication =
@@ -147,8 +161,13 @@ function authenticate(request: IncomingMessage, keys: KeyRing): Authentication {
   return verdict.ok ? verdict : { ok: false, code: verdict.code, message: KEY_MESSAGES[verdict.code] };
 }
 
-function listed(config: Config, key: KeyRecord): Model[] {
-  return [...config.models.values()].filter((model) => model.isListed && mayUseModel(key, model.name));
+function listed(parts: EdgeParts, key: KeyRecord): Model[] {
+  return [...parts.config().models.values()].filter((model) => model.isListed && isAllowed(parts, key, model.name));
+}
+
+/** Both the key and its account's tier may name the models that they are for. */
+function isAllowed(parts: EdgeParts, key: KeyRecord, model: string): boolean {
+  return mayUseModel(key, model) && tierAllows(parts.limits, key, model);
 }
 
 function modelObject(model: Model): Record<string, unknown> {
@@ -156,9 +175,29 @@ function modelObject(model: Model): Record<string, unknown> {
 }
 
 function sendModel(visit: Visit, id: string): void {
-  const model = visit.key !== null && mayUseModel(visit.key, id) ? visit.parts.resolve(id) : null;
+  const model = visit.key !== null && isAllowed(visit.parts, visit.key, id) ? visit.parts.resolve(id) : null;
   if (model === null) return turnAway(visit, unknownModel(id, visit.parts));
   sendJson(visit.response, 200, modelObject(model), { "x-request-id": visit.requestId });
+}
+
+function notAllowed(model: string): RelayError {
+  const message = `This key may not use the model ${JSON.stringify(model.slice(0, 80))}.`;
+  return relayError("model_not_allowed", message, { param: "model" });
+}
+
+async function sendBalance(visit: Visit, accountId: string, shape: "wallet" | "infos"): Promise<void> {
+  const balance = await readBalance(visit.parts.chat.till, accountId);
+  if (balance === "store_unavailable")
+    return turnAway(visit, relayError("store_unavailable", "The ledger does not answer.", { retryAfterS: 5 }));
+  // An account that does not pay has no balance, and always enough.
+  const shown = balance ?? shownBalance({ accountId, balanceNanos: 0n, heldNanos: 0n, availableNanos: 0n });
+  const body = shape === "wallet" ? { ...shown, metered: balance !== null } : infosShape(shown, balance === null);
+  sendJson(visit.response, 200, body, { "x-request-id": visit.requestId });
+}
+
+function infosShape(shown: ShownBalance, isFree: boolean): unknown {
+  const info = { currency: shown.currency, total_balance: shown.balance, granted_balance: "0.00", topped_up_balance: shown.balance };
+  return { is_available: isFree || BigInt(shown.available_nanos) > 0n, balance_infos: [info] };
 }
 
 function unknownModel(name: string, parts: EdgeParts): RelayError {
@@ -177,26 +216,43 @@ async function handleDoor(visit: Visit, door: Door, key: KeyRecord): Promise<voi
   try {
     await answerBody(visit, door, key, read.body);
   } finally {
-    parts.bodyBudget.give(read.body.bytes.length);
+    parts.bodyBudget.give(read.body.heldBytes);
   }
 }
 
 async function answerBody(visit: Visit, door: Door, key: KeyRecord, body: JsonBody): Promise<void> {
-  const { request, response, requestId: id, receivedAt, parts } = visit;
+  const { request, parts } = visit;
   const bodyReadAt = performance.now();
   const parsed = readClientRequest(door, body, hopsOf(request));
   if (!parsed.ok) return turnAway(visit, parsed.error);
   visit.model = parsed.request.model;
-  if (!mayUseModel(key, visit.model))
-    return turnAway(
-      visit,
-      relayError("model_not_allowed", `This key may not use the model ${JSON.stringify(visit.model.slice(0, 80))}.`, { param: "model" }),
-    );
+  if (!isAllowed(parts, key, visit.model)) return turnAway(visit, notAllowed(visit.model));
   const model = parts.resolve(parsed.request.model);
   if (model === null) return turnAway(visit, unknownModel(parsed.request.model, parts));
-  const sink = new HttpSink(response, id, parsed.request.isStream);
-  const exchange = { id, at: Date.now(), receivedAt, bodyReadAt, key, request: parsed.request, model, textBytes: body.textBytes };
-  const running = answer(exchange, sink, parts.chat);
+  const account = parts.accounts.get(key.accountId);
+  if (account === undefined) throw new Error(`the account of ${key.id} is gone`);
+  const { requestId: id, receivedAt } = visit;
+  const { textBytes, mediaBytes } = body;
+  const asked = { id, at: Date.now(), receivedAt, bodyReadAt, key, account, request: parsed.request, model, textBytes, mediaBytes };
+  const entry = enter(parts.limits, key, asked, () => isUnderWay(visit));
+  showStanding(visit.response, parts.limits, key, visit.model);
+  if (!entry.ok) return turnAway(visit, entry.error);
+  try {
+    await relay(visit, { ...asked, onRow: (row) => settleLease(entry.lease, row) });
+  } finally {
+    entry.lease.release();
+  }
+}
+
+async function relay(visit: Visit, exchange: Exchange): Promise<void> {
+  const { parts } = visit;
+  const running = answer(exchange, new HttpSink(visit.response, exchange.id, exchange.request.isStream), parts.chat);
+  visit.running = running;
   parts.running.add(running);
   await running.done.finally(() => parts.running.delete(running));
+}
+
+/** Somebody still waits for the answer, or it is still read from upstream. */
+function isUnderWay({ response, running, parts }: Visit): boolean {
+  return !response.closed || (running !== null && parts.running.has(running));
 }

@@ -1,5 +1,6 @@
 /** A sink on an HTTP response. */
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { RelayError } from "../chat/failure.ts";
 import type { AnswerHead, Sink } from "../chat/sink.ts";
 import { bodyOf, headersOf, statusOf } from "./error-table.ts";
@@ -106,12 +107,11 @@ export class HttpSink implements Sink {
 
   /** The last words, then a FIN without the end of the body: every client can see that the answer is not whole. */
   #breakOff(words: string): void {
-    const socket = this.#response.socket;
-    if (socket === null) return;
     if (words !== "") this.#response.write(words);
-    socket.destroySoon();
-    // A client that does not read would keep the rest, and so the socket, for ever.
-    socket.setTimeout(CLIENT_STALL_MS, () => socket.destroy());
+    const { socket } = this.#response;
+    // An answer that waits behind another one on the same connection has no socket yet.
+    if (socket === null) this.#response.once("socket", closeSoon);
+    else closeSoon(socket);
   }
 
   destroy(): void {
@@ -128,4 +128,11 @@ export class HttpSink implements Sink {
     this.#isGone = true;
     this.#gone?.();
   }
+}
+
+function closeSoon(socket: Socket): void {
+  // What was written before the response had its socket is handed over in this tick.
+  setImmediate(() => socket.destroySoon());
+  // A client that does not read would keep the rest, and so the socket, for ever.
+  socket.setTimeout(CLIENT_STALL_MS, () => socket.destroy());
 }

@@ -33,7 +33,9 @@ export function hopsOf(request: IncomingMessage): number {
 /** No empty, dot or encoded-dot segments, no encoded slashes or NULs, nothing that two readers could read in two ways. */
 function isPlainPath(path: string): boolean {
   if (!PATH.test(path) || path.includes("//")) return false;
-  if (/%(?:00|2e|2f|5c|25)/i.test(path)) return false;
+  // SDKs encode the slash of a model's name; it is decoded once, behind the route, and used as a name alone.
+  const routed = path.replace(/(?<=^(?:\/v1)?\/models\/.*)%2f/gi, "_");
+  if (/%(?:00|2e|2f|5c|25)/i.test(routed)) return false;
   return !path.split("/").some((segment) => segment === "." || segment === "..");
 }
 

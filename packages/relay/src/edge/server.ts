@@ -24,6 +24,8 @@ type RequestHandler = (request: IncomingMessage, response: ServerResponse, reque
 export interface ListenerSettings {
   readonly handle: RequestHandler;
   readonly onBug: (requestId: string, error: unknown) => void;
+  /** Filled with the responses that are not over: from a request's head until its answer was handed to the system. */
+  readonly open: Set<ServerResponse>;
 }
 
 interface Exchange {
@@ -54,7 +56,11 @@ export function createListener(settings: ListenerSettings): Server {
       if (here.size >= PIPELINED_MAX) return void socket.destroy();
       const exchange = { request, response };
       open.set(socket, here.add(exchange));
-      response.on("close", () => here.delete(exchange));
+      settings.open.add(response);
+      response.on("close", () => {
+        here.delete(exchange);
+        settings.open.delete(response);
+      });
       response.on("finish", () => discardRest(request));
       // A broken client connection is the sink's to see (`close`); without a listener it would end the process.
       response.on("error", () => undefined);

@@ -132,6 +132,7 @@ export interface GaugeSources {
   streamsActive(): number;
   rowsWaiting(): number;
   upstreams(): readonly { upstream: string; inFlight: number; cooldownMs: number }[];
+  limits?(): { readonly subjects: number; readonly inFlight: number };
 }
 
 export class Metrics {
@@ -189,6 +190,12 @@ export class Metrics {
       new Gauge("millrace_upstream_cooldown_seconds", "Time until an upstream is asked again.", () =>
         sources.upstreams().map((of) => [{ upstream: of.upstream }, of.cooldownMs / 1000] as const),
       ),
+      new Gauge("millrace_limited_in_flight", "Requests in flight that hold a slot of their account, key or model.", () => [
+        [{}, sources.limits?.().inFlight ?? 0],
+      ]),
+      new Gauge("millrace_limited_subjects", "Accounts, keys and models of accounts whose limits are kept count of.", () => [
+        [{}, sources.limits?.().subjects ?? 0],
+      ]),
       new Gauge("process_resident_memory_bytes", "Resident memory.", () => [[{}, process.memoryUsage.rss()]]),
     ];
   }

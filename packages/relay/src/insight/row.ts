@@ -37,6 +37,11 @@ export interface RequestRow {
   readonly marks: readonly string[];
   readonly usage: Usage;
   readonly basis: UsageBasis;
+  /** Version of the price that was pinned by the hold; null for accounts that do not pay. */
+  readonly priceId: string | null;
+  /** Nano-USD as decimal text: what the account was charged, and what the upstreams cost us; null where unknown or not metered. */
+  readonly chargeNanos: string | null;
+  readonly costNanos: string | null;
   readonly events: number;
   readonly bytesOut: number;
   /** Times in milliseconds; null where the moment never came. */

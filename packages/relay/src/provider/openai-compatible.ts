@@ -187,10 +187,15 @@ function readFailure(status: number, body: string): StatusFailure {
 
 function kindOf(status: number, error: UpstreamError): FailureKind {
   if (status >= 300 && status < 400) return "redirect";
-  if (status === 401 || status === 402 || saysNoMoney(status, error)) return "credential";
+  if (status === 401 || status === 402 || saysNoMoney(status, error) || (status === 403 && speaksOfUs(error))) return "credential";
   if (status === 429 || status === 529) return "throttled";
   if (status === 400 || status === 413 || status === 422) return "caller";
   return status === 404 ? "model" : "failed";
+}
+
+/** A 403 may be about a prompt; about our key, our account or where we are it is when its words say so. */
+function speaksOfUs(error: UpstreamError): boolean {
+  return /key|auth|account|permission|country|region/i.test(`${error.code ?? ""} ${error.type ?? ""}`);
 }
 
 /** Some upstreams say "no money left" with a status that means something else. */

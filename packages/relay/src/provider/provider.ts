@@ -19,6 +19,8 @@ export interface ClientRequest {
   readonly wantsUsage: boolean;
   /** Requested number of choices. */
   readonly choices: number;
+  /** `max_completion_tokens`, else `max_tokens`; null where the client says neither. */
+  readonly outputTokensMax: number | null;
   /** Relays of this kind that the request has passed through, this one included. */
   readonly hops: number;
 }

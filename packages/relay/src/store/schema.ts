@@ -1,5 +1,6 @@
 /** The database's shape as numbered steps. A step that has landed is never edited; the next one follows it. */
 import type { DatabaseSync } from "node:sqlite";
+import { ledgerSchema } from "./ledger-schema.ts";
 
 const STEPS: readonly string[] = [
   `
@@ -37,6 +38,12 @@ const STEPS: readonly string[] = [
   ALTER TABLE keys ADD COLUMN scopes TEXT;
   ALTER TABLE keys ADD COLUMN models TEXT;
   ALTER TABLE keys ADD COLUMN addresses TEXT;
+  `,
+  `
+  ALTER TABLE requests ADD COLUMN price_id TEXT;
+  ALTER TABLE requests ADD COLUMN charge_nanos INTEGER;
+  ALTER TABLE requests ADD COLUMN cost_nanos INTEGER;
+  ${ledgerSchema("sqlite")}
   `,
 ];
 

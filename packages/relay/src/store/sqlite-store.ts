@@ -5,17 +5,17 @@ import { DatabaseSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import type { Account, AccountStore } from "../admission/accounts.ts";
 import type { KeyRecord, KeyStore } from "../admission/keys.ts";
+import type { Operation, Result } from "../ledger/operation.ts";
 import type { RequestRow, RowStore } from "../insight/row.ts";
 import { lockData } from "./data-lock.ts";
 import type { DataLock } from "./data-lock.ts";
+import type { Seat } from "./ledger-commit.ts";
+import { RowKeeper } from "./row-keeper.ts";
 import { Spool } from "./spool.ts";
-import type { Batch, BatchAnswer, Write } from "./sqlite-writer.ts";
+import type { Batch, BatchAnswer, LedgerAnswer, LedgerBatch, Write } from "./sqlite-writer.ts";
 
-/** A row that the database has not confirmed by then goes to the spool file. */
-const CONFIRM_WITHIN_MS = 2_000;
 const WAITING_MAX = 50_000;
 const BATCH_MAX = 1_000;
-const SPOOL_RETRY_MS = 10_000;
 const CLOSE_WITHIN_MS = 10_000;
 
 interface Waiting {
@@ -37,14 +37,14 @@ class DataDirectoryBusy extends Error {}
 export class SqliteStore implements RowStore, KeyStore, AccountStore {
   readonly #worker: Worker;
   readonly #lock: DataLock;
-  readonly #spool: Spool;
+  readonly #keeper: RowKeeper;
   readonly #settings: SqliteSettings;
   /** The writer's first answer says that the database is open and migrated. */
   readonly #ready: Promise<void>;
   #queue: Waiting[] = [];
   #inFlight: Waiting[] = [];
   #death: string | null = null;
-  #spoolRetry: NodeJS.Timeout | null = null;
+  #ledgerWaits: { readonly count: number; resolve(results: Result[]): void } | null = null;
 
   private constructor(settings: SqliteSettings, lock: DataLock, worker: Worker) {
     this.#settings = settings;
@@ -53,8 +53,12 @@ export class SqliteStore implements RowStore, KeyStore, AccountStore {
     this.#ready = new Promise((resolve, reject) => {
       this.#inFlight = [{ write: null, isFull: false, settle: (reason) => (reason === null ? resolve() : reject(new Error(reason))) }];
     });
-    this.#spool = new Spool(join(settings.dataDir, "spool"));
-    worker.on("message", (answer: BatchAnswer) => this.#onAnswer(answer));
+    this.#keeper = new RowKeeper({
+      write: (row) => new Promise((resolve) => this.#add({ kind: "row", row }, false, resolve)),
+      spool: new Spool(join(settings.dataDir, "spool")),
+      onTrouble: settings.onTrouble,
+    });
+    worker.on("message", (answer: BatchAnswer | LedgerAnswer) => ("results" in answer ? this.#onLedger(answer) : this.#onAnswer(answer)));
     worker.on("error", (error) => this.#onDeath(error instanceof Error ? error.message : String(error)));
     worker.on("exit", () => this.#onDeath("the writer thread ended"));
   }
@@ -74,7 +78,7 @@ export class SqliteStore implements RowStore, KeyStore, AccountStore {
       });
       const store = new SqliteStore(settings, lock, worker);
       await store.#ready;
-      await store.#emptySpool();
+      await store.#keeper.catchUp();
       return store;
     } catch (error) {
       lock.release();
@@ -87,28 +91,27 @@ export class SqliteStore implements RowStore, KeyStore, AccountStore {
   }
 
   get hasRoom(): boolean {
-    return this.waiting < WAITING_MAX;
+    return this.waiting < WAITING_MAX && this.#death === null && !this.#keeper.isSick;
+  }
+
+  /** Commits operations of the ledger in one transaction. One batch at a time: the ledger's queue sees to that. */
+  commit(seat: Seat, operations: readonly Operation[]): Promise<Result[]> {
+    if (this.#death !== null) return Promise.resolve(operations.map(() => ({ ok: false, code: "store_unavailable" }) as const));
+    if (this.#ledgerWaits !== null) throw new Error("a batch of the ledger is under way");
+    return new Promise((resolve) => {
+      this.#ledgerWaits = { count: operations.length, resolve };
+      this.#worker.postMessage({ seat, operations } satisfies LedgerBatch);
+    });
+  }
+
+  #onLedger({ results }: LedgerAnswer): void {
+    const waits = this.#ledgerWaits;
+    this.#ledgerWaits = null;
+    waits?.resolve([...results]);
   }
 
   record(row: RequestRow): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const toSpool = (): void => {
-        try {
-          this.#spool.append(row);
-          this.#scheduleSpool();
-          resolve();
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
-        }
-      };
-      const timer = setTimeout(toSpool, CONFIRM_WITHIN_MS);
-      this.#add({ kind: "row", row }, false, (reason) => {
-        clearTimeout(timer);
-        if (reason === null) return resolve();
-        this.#settings.onTrouble(`a row went to the spool file: ${reason}`);
-        toSpool();
-      });
-    });
+    return this.#keeper.record(row);
   }
 
   list(): KeyRecord[] {
@@ -144,7 +147,6 @@ export class SqliteStore implements RowStore, KeyStore, AccountStore {
 
   /** Waits until all rows are stored, then closes. Bounded: what is left after ten seconds goes to the spool. */
   async close(): Promise<void> {
-    if (this.#spoolRetry !== null) clearTimeout(this.#spoolRetry);
     const deadline = Date.now() + CLOSE_WITHIN_MS;
     while (this.waiting > 0 && this.#death === null && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
     this.#death ??= "the store is closed";
@@ -152,7 +154,7 @@ export class SqliteStore implements RowStore, KeyStore, AccountStore {
     this.#worker.postMessage("close");
     await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, CLOSE_WITHIN_MS).unref())]);
     await this.#worker.terminate();
-    this.#spool.close();
+    this.#keeper.close();
     this.#lock.release();
   }
 
@@ -198,29 +200,14 @@ export class SqliteStore implements RowStore, KeyStore, AccountStore {
   #onDeath(reason: string): void {
     if (this.#death !== null) return;
     this.#death = reason;
-
     this.#settings.onTrouble(`the store stopped: ${reason}`);
     const left = [...this.#inFlight, ...this.#queue];
     this.#inFlight = [];
     this.#queue = [];
     for (const waiting of left) waiting.settle(reason);
-  }
-
-  async #emptySpool(): Promise<void> {
-    const { rows, forget } = this.#spool.takeOver();
-    const results = await Promise.all(
-      rows.map((row) => new Promise<string | null>((resolve) => this.#add({ kind: "row", row }, true, resolve))),
-    );
-    if (results.every((reason) => reason === null)) forget();
-    else this.#scheduleSpool();
-  }
-
-  #scheduleSpool(): void {
-    this.#spoolRetry ??= setTimeout(() => {
-      this.#spoolRetry = null;
-      this.#spool.close();
-      void this.#emptySpool();
-    }, SPOOL_RETRY_MS).unref();
+    const ledger = this.#ledgerWaits;
+    if (ledger !== null)
+      this.#onLedger({ results: Array.from({ length: ledger.count }, () => ({ ok: false, code: "store_unavailable" }) as const) });
   }
 }
 

@@ -6,7 +6,10 @@ import { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import type { Account } from "../admission/accounts.ts";
 import type { KeyRecord } from "../admission/keys.ts";
+import type { Operation, Result } from "../ledger/operation.ts";
 import type { AttemptRow, RequestRow } from "../insight/row.ts";
+import type { Seat } from "./ledger-commit.ts";
+import { SqliteLedger } from "./ledger-sqlite.ts";
 import { migrate } from "./schema.ts";
 
 export type Write =
@@ -20,6 +23,28 @@ export interface Batch {
   readonly isFull: boolean;
 }
 
+/** Operations of the ledger: one batch, one transaction. */
+export interface LedgerBatch {
+  readonly seat: Seat;
+  readonly operations: readonly Operation[];
+}
+
+export interface LedgerAnswer {
+  readonly results: readonly Result[];
+}
+
+/** Operations that people decided: these are synced to the disk before they are answered. */
+const DECIDED: ReadonlySet<Operation["kind"]> = new Set([
+  "credit",
+  "adjust",
+  "correct",
+  "open_wallet",
+  "set_wallet",
+  "set_budget",
+  "reserve_refund",
+  "finish_refund",
+]);
+
 /** Which writes of the batch failed, by their place in it; empty when all are committed. */
 export interface BatchAnswer {
   readonly failed: readonly { readonly at: number; readonly reason: string }[];
@@ -30,15 +55,17 @@ database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA fo
 migrate(database);
 
 const insertRequest = database.prepare(
-  `INSERT OR IGNORE INTO requests (id, at, account_id, key_id, door, model, upstream, upstream_model, stream, status, end_reason, error_code, marks,
+  `INSERT INTO requests (id, at, account_id, key_id, door, model, upstream, upstream_model, stream, status, end_reason, error_code, marks,
      input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, basis, events, bytes_out,
-     ttft_ms, itl_mean_ms, itl_max_ms, overhead_ms, duration_ms)
-   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+     ttft_ms, itl_mean_ms, itl_max_ms, overhead_ms, duration_ms, price_id, charge_nanos, cost_nanos)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+   ON CONFLICT (id) DO NOTHING`,
 );
 const insertAttempt = database.prepare(
-  `INSERT OR IGNORE INTO attempts (request_id, n, upstream, upstream_model, outcome, status, detail, upstream_request_id,
+  `INSERT INTO attempts (request_id, n, upstream, upstream_model, outcome, status, detail, upstream_request_id,
      input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, ttft_ms, duration_ms)
-   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+   ON CONFLICT (request_id, n) DO NOTHING`,
 );
 const insertAccount = database.prepare("INSERT INTO accounts (id, name, metered, created_at, tier, status) VALUES (?, ?, ?, ?, ?, ?)");
 const updateAccount = database.prepare("UPDATE accounts SET name = ?, tier = ?, status = ? WHERE id = ?");
@@ -79,6 +106,9 @@ function writeRow(row: RequestRow): void {
     row.itlMaxMs,
     row.overheadMs,
     row.durationMs,
+    row.priceId,
+    row.chargeNanos === null ? null : BigInt(row.chargeNanos),
+    row.costNanos === null ? null : BigInt(row.costNanos),
   );
   for (const attempt of row.attempts) writeAttempt(row.id, attempt);
 }
@@ -156,13 +186,21 @@ function answer(batch: Batch): BatchAnswer {
 
 const port = parentPort;
 if (port === null) throw new Error("sqlite-writer runs as a worker thread");
-port.on("message", (message: Batch | "close") => {
+const ledger = new SqliteLedger(database);
+
+function commitLedger({ seat, operations }: LedgerBatch): LedgerAnswer {
+  const isDecided = operations.some((operation) => DECIDED.has(operation.kind));
+  database.exec(`PRAGMA synchronous = ${isDecided ? "FULL" : "NORMAL"}`);
+  return { results: ledger.commit(seat, operations) };
+}
+
+port.on("message", (message: Batch | LedgerBatch | "close") => {
   if (message === "close") {
     database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     database.close();
     port.close();
     return;
   }
-  port.postMessage(answer(message));
+  port.postMessage("seat" in message ? commitLedger(message) : answer(message));
 });
 port.postMessage({ failed: [] } satisfies BatchAnswer);

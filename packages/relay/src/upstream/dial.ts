@@ -31,6 +31,8 @@ export interface DialFailure {
 export interface AnswerHandler {
   /** The request is on its way over a live connection. */
   onSent(): void;
+  /** That connection was dead: another one is being set up, and `onSent` will come again. */
+  onUnsent(): void;
   onHead(status: number, headers: AnswerHeaders): void;
   onData(bytes: Buffer): void;
   onEnd(): void;
@@ -153,6 +155,8 @@ export function undiciDialer(): Dialer {
         if (sentAt !== null && !sawByte && connection.answered > 0 && performance.now() - sentAt < REPLACE_WITHIN_MS) {
           void connection.destroy();
           connection = new Connection(call.origin);
+          sentAt = null;
+          handler.onUnsent();
           dispatch();
           return;
         }

@@ -1,7 +1,8 @@
+import { connect } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import type { Simulator } from "../../src/simulator/simulator.ts";
 import { startSimulator } from "../../src/simulator/simulator.ts";
-import { until } from "../simulator/raw-client.ts";
+import { chatRequest, listenRaw, until } from "../simulator/raw-client.ts";
 import { call, errorOf, readStream } from "../support/call.ts";
 import { startRelayProcess } from "../support/relay-process.ts";
 import type { RelayProcess } from "../support/relay-process.ts";
@@ -72,4 +73,35 @@ test("a second signal ends the drain at once", async () => {
   expect(errorOf(await stream).code).toBe("relay_stopped");
   expect(await relay.exited).toBe(0);
   expect(performance.now() - startedAt).toBeLessThan(3_000);
+});
+
+test("a request that is being sent when SIGTERM comes is still answered", async () => {
+  await start({ delay: "0s", drain: "10s" }, 0.2);
+  const body = JSON.stringify({ model: "m", stream: true, messages: [{ role: "user", content: "late" }] });
+  const socket = connect(relay.port, "127.0.0.1");
+  const sight = listenRaw(socket, 5_000);
+  socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${relay.key}\r\nContent-Type: application/json\r\n`);
+  socket.write(`Content-Length: ${body.length}\r\n\r\n${body.slice(0, 20)}`);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  relay.child.kill("SIGTERM");
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  socket.write(body.slice(20));
+  expect((await sight).text).toContain("data: [DONE]");
+  expect(await relay.exited).toBe(0);
+});
+
+test("an answer that a slow reader has not taken yet is not cut by the end of the process", { timeout: 30_000 }, async () => {
+  await start({ delay: "0s", drain: "20s" }, 0.2);
+  simulator.setScenario({ text: "x".repeat(8 * 1024 * 1024), chunking: "whole" });
+  const socket = connect(relay.port, "127.0.0.1");
+  socket.write(chatRequest({ stream: false }, { authorization: `Bearer ${relay.key}` }));
+  socket.pause();
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  relay.child.kill("SIGTERM");
+  await new Promise((resolve) => setTimeout(resolve, 800));
+  const taken = listenRaw(socket, 15_000);
+  socket.resume();
+  const sight = await taken;
+  expect([sight.end, sight.text.slice(-7)]).toEqual(["fin", "\r\n0\r\n\r\n"]);
+  expect(await relay.exited).toBe(0);
 });

@@ -67,8 +67,8 @@ describe("a mistake has its line and column", () => {
       "2:62 models.m.continuation must be off; other values are not supported by this version.",
     ],
     [
-      "upstreams: { a: { base_url: http://h } }\nmodels: { m: { upstreams: [ { upstream: a } ], price: { input: '1' } } }",
-      "2:48 models.m.price is not supported by this version; remove it.",
+      "upstreams: { a: { base_url: http://h } }\nmodels: { m: { upstreams: [ { upstream: a } ], price: { input: '1', output: '2' } } }",
+      "2:55 models.m.price.cached_input is missing; write same if cached input costs as much as other input.",
     ],
     ["upstreams: { a: { base_url: http://h, api_key:sk-12345678901 } }", "1:39 upstreams.a.(name) is not a known key."],
     ["sk-12345678901: x", "1:1 (name) is not a known key."],

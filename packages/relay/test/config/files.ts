@@ -23,7 +23,7 @@ export function readText(text: string): { reading: FileReading | null; notes: No
 export function fileConfig(text: string): Config {
   const { reading, notes } = readText(text);
   if (reading === null) throw new Error(JSON.stringify(notes.mistakes));
-  return assembleConfig([reading.settings], reading.routing ?? NO_ROUTING, notes.warnings);
+  return assembleConfig([reading.settings], reading.routing ?? NO_ROUTING, notes.warnings, reading.pricing);
 }
 
 /** `LINE:COLUMN message` of every mistake. */

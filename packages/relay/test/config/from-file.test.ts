@@ -39,6 +39,7 @@ describe("a file", () => {
     });
     expect(config.upstreams.get("holysheep")).toEqual({
       name: "holysheep",
+      preset: "openai-compatible",
       provider: "openai-compatible",
       baseUrl: "https://api.holysheep.ai/v1",
       apiKey: KEY,

@@ -56,7 +56,6 @@ const PATHS = [
   "/v1/models/%2e%2e/%2e%2e/admin/api/keys",
   "/v1/models%00",
   "/v1/models/%00",
-  "/v1/models/%2f",
   "/v1%2fmodels",
   "/v1/models/a%5cb",
   "/v1/models/%252e%252e",

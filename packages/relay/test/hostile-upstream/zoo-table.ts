@@ -44,12 +44,12 @@ function status(code: number, expected: Expected, more: Partial<ZooCase> & { ret
 }
 
 const STATUSES: readonly ZooCase[] = [
-  ...[500, 502, 503, 504, 408, 409, 418, 403].map((code) => status(code, failed)),
+  ...[500, 502, 503, 504, 408, 409, 418].map((code) => status(code, failed)),
   status(404, refused(502, "upstream_failed", "model")),
   status(400, refused(400, "invalid_request", "caller")),
   status(413, refused(413, "request_too_large", "caller")),
   status(422, refused(422, "invalid_request", "caller")),
-  ...[401, 402].map((code) => status(code, refused(502, "upstream_failed", "credential"), { ownRelay: true })),
+  ...[401, 402, 403].map((code) => status(code, refused(502, "upstream_failed", "credential"), { ownRelay: true })),
   ...[429, 529].map((code) => status(code, refused(429, "rate_limited", "throttled"), { ownRelay: true })),
   status(503, refused(429, "rate_limited", "throttled"), { ownRelay: true, retryAfterMs: 2_000 }),
   ...(["deepseek", "detail", "text", "html", "empty"] as const).map((shape) =>

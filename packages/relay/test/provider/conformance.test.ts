@@ -35,6 +35,7 @@ function clientRequest(body: string, door: ClientRequest["door"] = "chat"): Clie
     wantsUsage: parsed.stream_options?.include_usage === true,
     choices: 1,
     hops: 1,
+    outputTokensMax: null,
   };
 }
 

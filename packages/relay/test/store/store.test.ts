@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -56,6 +56,9 @@ function row(id: string, more: Partial<RequestRow> = {}): RequestRow {
     marks: [],
     usage,
     basis: "exact",
+    priceId: null,
+    chargeNanos: null,
+    costNanos: null,
     events: 5,
     bytesOut: 100,
     ttftMs: 1.5,
@@ -158,3 +161,39 @@ test("keys are kept by their hash, and the directory is for its owner alone", as
   expect(bytes.includes(record.sha256)).toBe(true);
   expect(bytes.includes(text)).toBe(false);
 });
+
+test("a bad row without attempts is kept in the spool file too, and never acknowledged as stored", async () => {
+  const store = await openStore();
+  await store.record(row("req_bad", { basis: "guessed" as RequestRow["basis"], attempts: [] }));
+  expect(count("requests")).toBe(0);
+  expect(readFileSync(join(dataDir, "spool"), "utf8")).toContain("req_bad");
+});
+
+test("a torn line in the middle of a spool file costs itself alone, and does not keep the relay from starting", async () => {
+  await closeStore(await openStore());
+  writeFileSync(join(dataDir, "spool"), `${JSON.stringify(row("req_1"))}\n{"id":"req_torn","at":\n${JSON.stringify(row("req_2"))}`);
+  writeFileSync(join(dataDir, "spool.taken"), JSON.stringify(row("req_0")));
+  await openStore();
+  expect(count("requests")).toBe(3);
+  expect(readFileSync(join(dataDir, "spool.bad"), "utf8")).toContain("req_torn");
+  expect(troubles.join()).toContain("1 lines of the spool file are no rows");
+});
+
+test(
+  "where neither the database nor the spool takes a row no request may start, until one of them can again",
+  { timeout: 20_000 },
+  async () => {
+    const store = await openStore();
+    const other = new DatabaseSync(join(dataDir, "millrace.db"));
+    other.exec("BEGIN IMMEDIATE");
+    rmSync(join(dataDir, "spool.reserve"));
+    mkdirSync(join(dataDir, "spool"));
+    await expect(store.record(row("req_nowhere"))).rejects.toThrow("the database took longer than 2 s; and the spool file");
+    expect(store.hasRoom).toBe(false);
+    rmSync(join(dataDir, "spool"), { recursive: true });
+    other.exec("ROLLBACK");
+    other.close();
+    await until(() => store.hasRoom, 12_000);
+    await until(() => count("requests") === 1, 12_000);
+  },
+);

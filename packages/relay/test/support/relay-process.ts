@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { freePort } from "./free-port.ts";
+import { ADMIN_TOKEN } from "./start-relay.ts";
 
 const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 
@@ -38,7 +39,7 @@ export async function startRelayProcess(config: object, again?: { readonly dataD
   writeFileSync(file, JSON.stringify(config));
   const child = spawn(process.execPath, [MAIN, "serve", "--config", file, "--port", String(port), "--data", dataDir], {
     cwd: dataDir,
-    env: { PATH: process.env["PATH"], MILLRACE_KEY: PROCESS_KEY },
+    env: { PATH: process.env["PATH"], MILLRACE_KEY: PROCESS_KEY, MILLRACE_ADMIN_TOKEN: ADMIN_TOKEN },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";

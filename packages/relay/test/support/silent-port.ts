@@ -17,8 +17,8 @@ const SLEEPER = `require("node:net").createServer().listen(+process.argv[1], "12
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60_000);
 });`;
 
-export async function startSilentPort(): Promise<SilentPort> {
-  const port = await freePort();
+export async function startSilentPort(given?: number): Promise<SilentPort> {
+  const port = given ?? (await freePort());
   const child = spawn(process.execPath, ["-e", SLEEPER, String(port)], { stdio: ["ignore", "pipe", "inherit"] });
   await new Promise((resolve) => child.stdout.once("data", resolve));
   const sockets: Socket[] = [];

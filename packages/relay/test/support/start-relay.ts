@@ -10,6 +10,7 @@ import { buildApp } from "../../src/app.ts";
 import type { App } from "../../src/app.ts";
 import type { StreamTimes } from "../../src/chat/stream-out.ts";
 import type { Config, Upstream } from "../../src/config/config.ts";
+import { LEASE_FOREVER_MS, Ledger } from "../../src/ledger/ledger.ts";
 import { openLog } from "../../src/insight/log.ts";
 import type { SimulatorOptions, Simulator } from "../../src/simulator/simulator.ts";
 import { startSimulator } from "../../src/simulator/simulator.ts";
@@ -25,11 +26,16 @@ interface UpstreamSetup extends Partial<Omit<Upstream, "timeouts">> {
   readonly model?: string;
 }
 
+const NO_PRICES: Config["prices"] = { prices: new Map(), costs: new Map(), derived: new Map() };
+
 export interface RelaySetup {
   /** In fallback order; model `m` is served by all of them. */
   readonly upstreams: Readonly<Record<string, UpstreamSetup>>;
   readonly streamTimes?: StreamTimes;
   readonly sizes?: Partial<Config["sizes"]>;
+  readonly limits?: Config["limits"];
+  /** No price at all when absent. */
+  readonly prices?: Config["prices"];
   readonly bodyGraceMs?: number;
   readonly logLevel?: Config["log"]["level"];
 }
@@ -89,6 +95,8 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     upstreams,
     models: new Map([["m", { name: "m", routes, isListed: true }]]),
     takesAnyModel: [],
+    prices: setup.prices ?? NO_PRICES,
+    ...(setup.limits === undefined ? {} : { limits: setup.limits }),
     firstKey: null,
     adminToken: ADMIN_TOKEN,
     log: { level: "info", format: "json" },
@@ -100,11 +108,13 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   const logLines: string[] = [];
   const log = openLog({ level: setup.logLevel ?? "info", format: "json", destination: { write: (line) => void logLines.push(line) } });
   const store = await SqliteStore.open({ dataDir, databasePath, onTrouble: (message) => log.trouble(message) });
+  const ledger = await Ledger.open(store, { node: "embedded", leaseMs: LEASE_FOREVER_MS });
   const app = buildApp({
     config,
     rows: store,
     keyStore: store,
     accountStore: store,
+    ledger,
     log,
     ...(setup.streamTimes === undefined ? {} : { streamTimes: setup.streamTimes }),
     ...(setup.bodyGraceMs === undefined ? {} : { bodyGraceMs: setup.bodyGraceMs }),
@@ -146,6 +156,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     },
     close: async () => {
       await app.stop({ delayMs: 0, drainMs: 0 });
+      await ledger.close();
       await Promise.all(Object.values(simulators).map((simulator) => simulator.close()));
       await store.close();
       rmSync(dataDir, { recursive: true });

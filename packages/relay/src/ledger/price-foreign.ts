@@ -1,0 +1,59 @@
+/** What the readers of other people's price lists have in common. */
+import { formatPricePerMillion, formatUsd, nanos, parsePricePerToken, parseScaled } from "@millrace/wire/money";
+
+/** A row in the form of a configuration file, before it is judged. */
+export interface ForeignRow {
+  readonly provider: string;
+  readonly model: string;
+  /** Dated by `from`. */
+  readonly versions: readonly WrittenVersion[];
+}
+
+export type WrittenVersion = Readonly<Record<string, unknown>>;
+
+/** Something of the list that was left out. */
+export interface ImportFinding {
+  /** `provider/model`, or empty when the whole text is meant. */
+  readonly name: string;
+  /** Worded to follow the name. */
+  readonly reason: string;
+}
+
+/** Their names of providers to ours. */
+export type ProviderNames = Readonly<Record<string, string>>;
+
+/** A JSON number as the text it was written in. */
+export class NumberText {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** An object that is no list and no number. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof NumberText);
+}
+
+/** Our name for a provider, else theirs. */
+export function providerNamed(foreign: string, names: ProviderNames): string {
+  return Object.hasOwn(names, foreign) ? (names[foreign] ?? foreign) : foreign;
+}
+
+/** A number's text; undefined for anything else. */
+export function textOf(value: unknown): string | undefined {
+  return value instanceof NumberText ? value.text : undefined;
+}
+
+/** USD per token to USD per million tokens, exactly; what cannot be kept stays as it is, to be refused by name. */
+export function perMillion(perToken: string | undefined): string | undefined {
+  if (perToken === undefined) return undefined;
+  const read = parsePricePerToken(perToken);
+  return "value" in read ? formatPricePerMillion(read.value) : `${perToken} per token`;
+}
+
+/** USD per thousand requests to USD per request, exactly. */
+export function perRequest(perThousand: string): string {
+  const read = parseScaled(perThousand, 6);
+  return "value" in read ? formatUsd(nanos(read.value)) : `${perThousand} per thousand`;
+}

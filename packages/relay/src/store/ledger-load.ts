@@ -1,0 +1,239 @@
+/** Loads what a batch touches, under lock: nodes, wallets, budgets, holds, each sorted by id, so that no two relays deadlock. */
+import type { Operation, OperationOf } from "../ledger/operation.ts";
+import { idempotencyId, walletIdOf, windowIdOf } from "../ledger/state.ts";
+import type { Hold, HoldState, Idempotency, LedgerState, LotMove } from "../ledger/state.ts";
+import { windowAt } from "../ledger/window.ts";
+import { BUDGETS, CORRECTIONS, HOLDS, IDEMPOTENCY, LOT_MOVES, LOTS, NODES, REFUNDS, TRANSFERS, WALLETS, WINDOWS } from "./ledger-shapes.ts";
+import { among, lockRows, read, readAmong } from "./sql.ts";
+import type { Dialect, Sql } from "./sql.ts";
+import { objectOf, selectOf } from "./sql-shape.ts";
+import type { Shape } from "./sql-shape.ts";
+
+/** Everything but the nodes, which come first because their lock says who may hold. */
+export function* loadState(
+  dialect: Dialect,
+  operations: readonly Operation[],
+  nodes: LedgerState["nodes"],
+  nowMs: number,
+): Sql<LedgerState> {
+  const needs = needsOf(operations);
+  const idempotency = yield* loadIdempotency(dialect, needs.keys);
+  for (const entry of idempotency.values()) needs.holdIds.add(entry.holdId);
+  for (const id of yield* openHoldsOfNodes(dialect, needs.recovered)) needs.holdIds.add(id);
+  const windowIdsByHold = yield* findHolds(dialect, needs);
+  yield* findRefunds(dialect, needs);
+  const wallets = yield* loadLocked(dialect, WALLETS, needs.walletIds);
+  const budgets = yield* loadLocked(dialect, BUDGETS, needs.budgetIds);
+  for (const budget of budgets.values()) needs.windowIds.add(windowIdOf(budget.id, windowAt(budget.period, nowMs).startMs));
+  const windows = yield* loadRows(dialect, WINDOWS, "id", needs.windowIds);
+  const settledMoves = yield* loadSettledMoves(dialect, needs.corrected);
+  for (const moves of settledMoves.values()) for (const move of moves) needs.lotIds.add(move.lotId);
+  const lots = yield* loadRows(dialect, LOTS, "wallet_id", wallets.keys(), " AND remaining > 0");
+  for (const [id, lot] of yield* loadRows(dialect, LOTS, "id", needs.lotIds)) lots.set(id, lot);
+  const expired = [...lots.values()].filter((lot) => lot.expiredAfterHold !== null || (lot.expiresAtMs ?? Infinity) <= nowMs);
+  const swept = new Set(expired.map((lot) => lot.walletId));
+  for (const [id, windowIds] of yield* openHoldsOfWallets(dialect, swept, needs.holdIds)) windowIdsByHold.set(id, windowIds);
+  const rows = yield* loadLocked(dialect, HOLDS, needs.holdIds);
+  const holds = new Map<string, Hold>();
+  for (const [id, row] of rows) holds.set(id, { ...row, windowIds: windowIdsByHold.get(id) ?? [] });
+  const closedIds = [...holds.values()].filter((hold) => hold.state !== "open").map((hold) => hold.id);
+  return {
+    wallets,
+    lots,
+    budgets,
+    windows,
+    holds,
+    idempotency,
+    nodes,
+    settledMoves,
+    transfers: yield* loadRows(dialect, TRANSFERS, "id", needs.transferIds),
+    corrections: yield* loadRows(dialect, CORRECTIONS, "hold_id", closedIds),
+    refunds: yield* loadRows(dialect, REFUNDS, "id", needs.refundIds),
+  };
+}
+
+interface Needs {
+  readonly walletIds: Set<string>;
+  readonly budgetIds: Set<string>;
+  readonly windowIds: Set<string>;
+  readonly holdIds: Set<string>;
+  readonly lotIds: Set<string>;
+  readonly transferIds: Set<string>;
+  readonly refundIds: Set<string>;
+  readonly corrected: Set<string>;
+  readonly recovered: Set<string>;
+  readonly keys: Map<string, { accountId: string; key: string }>;
+}
+
+function needsOf(operations: readonly Operation[]): Needs {
+  const needs: Needs = {
+    walletIds: new Set(),
+    budgetIds: new Set(),
+    windowIds: new Set(),
+    holdIds: new Set(),
+    lotIds: new Set(),
+    transferIds: new Set(),
+    refundIds: new Set(),
+    corrected: new Set(),
+    recovered: new Set(),
+    keys: new Map(),
+  };
+  for (const operation of operations) addNeeds(needs, operation);
+  return needs;
+}
+
+function addNeeds(needs: Needs, operation: Operation): void {
+  if ("accountId" in operation && (operation.kind !== "hold" || operation.isMetered)) needs.walletIds.add(walletIdOf(operation.accountId));
+  switch (operation.kind) {
+    case "hold":
+      return addHoldNeeds(needs, operation);
+    case "correct":
+      needs.corrected.add(operation.id);
+      needs.holdIds.add(operation.id);
+      return;
+    case "extend":
+    case "checkpoint":
+    case "settle":
+    case "void":
+      needs.holdIds.add(operation.id);
+      return;
+    case "set_budget":
+      needs.budgetIds.add(operation.id);
+      return;
+    case "credit":
+    case "adjust":
+      needs.transferIds.add(`${operation.kind}:${operation.reference}`);
+      return;
+    case "reserve_refund":
+      needs.lotIds.add(`lot:${operation.reference}`);
+      needs.refundIds.add(operation.id);
+      return;
+    case "finish_refund":
+      needs.refundIds.add(operation.id);
+      return;
+    case "recover":
+      needs.recovered.add(operation.node);
+      return;
+    case "open_wallet":
+    case "set_wallet":
+    case "expire_lots":
+    case "renew_lease":
+  }
+}
+
+function addHoldNeeds(needs: Needs, operation: OperationOf<"hold">): void {
+  needs.holdIds.add(operation.id);
+  for (const id of operation.budgetIds) needs.budgetIds.add(id);
+  if (operation.idempotency === undefined) return;
+  const { accountId, idempotency } = operation;
+  needs.keys.set(idempotencyId(accountId, idempotency.key), { accountId, key: idempotency.key });
+}
+
+/** The nodes of a batch: the asking one, and those it recovers. */
+export function* loadNodes(dialect: Dialect, operations: readonly Operation[], ownNode: string): Sql<LedgerState["nodes"]> {
+  const ids = new Set<string>();
+  for (const operation of operations) {
+    if (operation.kind === "hold" || operation.kind === "extend" || operation.kind === "renew_lease") ids.add(ownNode);
+    if (operation.kind === "recover") ids.add(operation.node);
+  }
+  return yield* loadLocked(dialect, NODES, ids);
+}
+
+function* loadRows<T extends { readonly id: string }>(
+  dialect: Dialect,
+  shape: Shape<T>,
+  column: string,
+  ids: Iterable<string>,
+  rest = "",
+): Sql<Map<string, T>> {
+  const rows = yield* readAmong(dialect, selectOf(shape), column, ids, rest);
+  return new Map(rows.map((row) => objectOf(shape, row)).map((object) => [object.id, object]));
+}
+
+function loadLocked<T extends { readonly id: string }>(dialect: Dialect, shape: Shape<T>, ids: Iterable<string>): Sql<Map<string, T>> {
+  return loadRows(dialect, shape, "id", ids, ` ORDER BY id${lockRows(dialect)}`);
+}
+
+function* loadIdempotency(dialect: Dialect, keys: Needs["keys"]): Sql<Map<string, Idempotency>> {
+  const found = new Map<string, Idempotency>();
+  if (keys.size === 0) return found;
+  const accountIds = [...new Set([...keys.values()].map((entry) => entry.accountId))];
+  const texts = [...new Set([...keys.values()].map((entry) => entry.key))];
+  const rows = yield* read(
+    `SELECT k.account_id, k.idem_key, k.hold_id, k.body_sha256, k.created_at, h.state FROM idempotency_keys k JOIN holds h ON h.id = k.hold_id
+      WHERE ${among(dialect, "k.account_id")} AND ${among(dialect, "k.idem_key")}`,
+    [accountIds, texts],
+  );
+  for (const row of rows) {
+    const entry = objectOf(IDEMPOTENCY, row);
+    const id = idempotencyId(entry.accountId, entry.key);
+    if (keys.has(id)) found.set(id, { ...entry, id, holdState: row["state"] as HoldState });
+  }
+  return found;
+}
+
+function* openHoldsOfNodes(dialect: Dialect, nodes: ReadonlySet<string>): Sql<string[]> {
+  const rows = yield* readAmong(dialect, "SELECT id FROM holds", "node", nodes, " AND state = 'open'");
+  return rows.map((row) => row["id"] as string);
+}
+
+/** Which wallets and windows the holds belong to: that never changes, so it is read before the locks that depend on it. */
+function* findHolds(dialect: Dialect, needs: Needs): Sql<Map<string, string[]>> {
+  const rows = yield* readAmong(
+    dialect,
+    "SELECT h.id, h.wallet_id, b.window_id FROM holds h LEFT JOIN hold_budgets b ON b.hold_id = h.id",
+    "h.id",
+    needs.holdIds,
+  );
+  const windowIdsByHold = new Map<string, string[]>();
+  for (const row of rows) {
+    if (row["wallet_id"] !== null) needs.walletIds.add(row["wallet_id"] as string);
+    const windowIds = windowIdsByHold.get(row["id"] as string) ?? [];
+    windowIdsByHold.set(row["id"] as string, windowIds);
+    if (row["window_id"] === null) continue;
+    const windowId = row["window_id"] as string;
+    windowIds.push(windowId);
+    needs.windowIds.add(windowId);
+    needs.budgetIds.add(windowId.slice(0, windowId.lastIndexOf("@")));
+  }
+  return windowIdsByHold;
+}
+
+function* findRefunds(dialect: Dialect, needs: Needs): Sql<void> {
+  for (const row of yield* readAmong(dialect, "SELECT wallet_id, lot_id FROM refunds", "id", needs.refundIds)) {
+    needs.walletIds.add(row["wallet_id"] as string);
+    needs.lotIds.add(row["lot_id"] as string);
+  }
+}
+
+/** Adds all open holds of wallets in which something has expired: what they may need is kept. */
+function* openHoldsOfWallets(dialect: Dialect, walletIds: ReadonlySet<string>, holdIds: Set<string>): Sql<Map<string, string[]>> {
+  const rows = yield* readAmong(
+    dialect,
+    "SELECT h.id, b.window_id FROM holds h LEFT JOIN hold_budgets b ON b.hold_id = h.id",
+    "h.wallet_id",
+    walletIds,
+    " AND h.state = 'open'",
+  );
+  const windowIdsByHold = new Map<string, string[]>();
+  for (const row of rows) {
+    const id = row["id"] as string;
+    holdIds.add(id);
+    const windowIds = windowIdsByHold.get(id) ?? [];
+    windowIdsByHold.set(id, windowIds);
+    if (row["window_id"] !== null) windowIds.push(row["window_id"] as string);
+  }
+  return windowIdsByHold;
+}
+
+function* loadSettledMoves(dialect: Dialect, holdIds: ReadonlySet<string>): Sql<Map<string, LotMove[]>> {
+  const transferIds = [...holdIds].flatMap((id) => [`settle:${id}`, `settle:${id}:promo`]);
+  const rows = yield* readAmong(dialect, selectOf(LOT_MOVES), "transfer_id", transferIds);
+  const moves = new Map<string, LotMove[]>();
+  for (const row of rows) {
+    const move = objectOf(LOT_MOVES, row);
+    const holdId = move.transferId.slice("settle:".length).replace(/:promo$/, "");
+    moves.set(holdId, [...(moves.get(holdId) ?? []), move]);
+  }
+  return moves;
+}

@@ -1,0 +1,104 @@
+/**
+ * Statements as data, written once for SQLite and PostgreSQL. A transaction is a generator that yields them and receives
+ * their answers, so that the same code runs at once in the writer thread and by awaiting on a connection.
+ */
+
+export type Dialect = "sqlite" | "postgres";
+
+/** Everything the ledger stores is one of these two. */
+type SqlType = "text" | "bigint";
+export type SqlValue = string | bigint | number | null;
+
+export type Statement =
+  | { readonly kind: "begin" | "commit" | "rollback" }
+  /** A list parameter stands for any number of texts, see {@link among}. */
+  | { readonly kind: "read"; readonly sql: string; readonly params: readonly (SqlValue | readonly string[])[] }
+  /** One statement for many rows: SQLite runs it row by row, PostgreSQL takes the columns as arrays. */
+  | { readonly kind: "write"; readonly sql: string; readonly types: readonly SqlType[]; readonly rows: readonly (readonly SqlValue[])[] };
+
+export type Row = Readonly<Record<string, unknown>>;
+
+export interface Answer {
+  readonly rows: readonly Row[];
+  /** Rows that were written. */
+  readonly count: number;
+}
+
+/** A transaction, or a part of one. */
+export type Sql<T> = Generator<Statement, T, Answer>;
+
+/** A write that met other rows than were read under lock: nothing of the batch may stay. */
+export class GuardFailed extends Error {}
+
+/** `column` is one of a list parameter's texts. */
+export function among(dialect: Dialect, column: string): string {
+  return dialect === "sqlite" ? `${column} IN (SELECT value FROM json_each(?))` : `${column} = ANY(?::text[])`;
+}
+
+/** Locks the rows of a read until the transaction ends. SQLite has one writer and needs none. */
+export function lockRows(dialect: Dialect): string {
+  return dialect === "sqlite" ? "" : " FOR UPDATE";
+}
+
+export function* read(sql: string, params: readonly (SqlValue | readonly string[])[]): Sql<readonly Row[]> {
+  return (yield { kind: "read", sql, params }).rows;
+}
+
+/** Reads rows whose `column` is in the list; asks nothing for an empty one. */
+export function* readAmong(dialect: Dialect, select: string, column: string, ids: Iterable<string>, rest = ""): Sql<readonly Row[]> {
+  const list = [...ids];
+  return list.length === 0 ? [] : yield* read(`${select} WHERE ${among(dialect, column)}${rest}`, [list]);
+}
+
+export interface Column {
+  readonly name: string;
+  readonly type: SqlType;
+}
+
+type Values = readonly (readonly SqlValue[])[];
+
+export function* insertRows(dialect: Dialect, table: string, columns: readonly Column[], rows: Values): Sql<void> {
+  const names = columns.map((column) => column.name).join(", ");
+  const source = dialect === "sqlite" ? `VALUES (${columns.map(() => "?").join(", ")})` : `SELECT * FROM unnest(${arrays(columns)})`;
+  yield* writeRows(`INSERT INTO ${table} (${names}) ${source}`, columns, rows);
+}
+
+/** Sets `set` in the rows whose `match` columns still have the values they were read with. Rows: set first, then match. */
+export function* updateRows(
+  dialect: Dialect,
+  table: string,
+  set: readonly Column[],
+  match: readonly Column[],
+  rows: Values,
+  guard = "",
+): Sql<void> {
+  const sql =
+    dialect === "sqlite"
+      ? `UPDATE ${table} SET ${set.map((column) => `${column.name} = ?`).join(", ")} WHERE ${match.map((column) => `${column.name} = ?`).join(" AND ")}${guard}`
+      : `UPDATE ${table} SET ${set.map((column, at) => `${column.name} = v.s${at}`).join(", ")} FROM unnest(${arrays([...set, ...match])}) AS v(${aliases(set, match)}) WHERE ${match.map((column, at) => `${table}.${column.name} = v.m${at}`).join(" AND ")}${guard}`;
+  yield* writeRows(sql, [...set, ...match], rows);
+}
+
+/** Deletes rows that may be gone already. */
+export function* deleteRows(dialect: Dialect, table: string, match: readonly Column[], rows: Values): Sql<void> {
+  if (rows.length === 0) return;
+  const sql =
+    dialect === "sqlite"
+      ? `DELETE FROM ${table} WHERE ${match.map((column) => `${column.name} = ?`).join(" AND ")}`
+      : `DELETE FROM ${table} USING unnest(${arrays(match)}) AS v(${aliases([], match)}) WHERE ${match.map((column, at) => `${table}.${column.name} = v.m${at}`).join(" AND ")}`;
+  yield { kind: "write", sql, types: match.map((column) => column.type), rows };
+}
+
+function* writeRows(sql: string, columns: readonly Column[], rows: Values): Sql<void> {
+  if (rows.length === 0) return;
+  const { count } = yield { kind: "write", sql, types: columns.map((column) => column.type), rows };
+  if (count !== rows.length) throw new GuardFailed(`${count} of ${rows.length} rows were written by: ${sql}`);
+}
+
+function arrays(columns: readonly Column[]): string {
+  return columns.map((column) => `?::${column.type}[]`).join(", ");
+}
+
+function aliases(set: readonly Column[], match: readonly Column[]): string {
+  return [...set.map((_, at) => `s${at}`), ...match.map((_, at) => `m${at}`)].join(", ");
+}
