@@ -9,12 +9,15 @@ import { freePort } from "../packages/relay/src/simulator/listen.ts";
 export interface Arm {
   readonly name: string;
   readonly port: number;
+  /** What this arm's requests authenticate with. */
+  readonly key: string;
   /** The process whose cost is counted; null for the direct arm. */
   readonly pid: number | null;
   stop(): Promise<void>;
 }
 
-export const KEY = "sk-bench-0123456789abcdefghijklmnopqrstuv";
+const KEY = "sk-bench-0123456789abcdefghijklmnopqrstuv";
+const ADMIN_TOKEN = "mra_bench-0123456789abcdefghijklmnopqrstuv";
 const ROOT = join(import.meta.dirname, "..");
 
 /** Starts a process and waits for a line that says it is up. */
@@ -52,10 +55,11 @@ function stopper(child: ChildProcess, directory?: string): () => Promise<void> {
 
 export async function startUpstream(): Promise<Arm> {
   const { child, match } = await launch(process.execPath, ["bench/upstream.ts"], {}, /^(\d+)\n/);
-  return { name: "direct", port: Number(match[1]), pid: null, stop: stopper(child) };
+  return { name: "direct", key: KEY, port: Number(match[1]), pid: null, stop: stopper(child) };
 }
 
-export async function startMillrace(upstreamPort: number): Promise<Arm> {
+/** Millrace as it ships, answering for an account that pays or for one that does not. */
+export async function startMillrace(upstreamPort: number, isMetered: boolean): Promise<Arm> {
   const directory = mkdtempSync(join(tmpdir(), "millrace-bench-"));
   const port = await freePort();
   const file = join(directory, "config.yaml");
@@ -63,13 +67,29 @@ export async function startMillrace(upstreamPort: number): Promise<Arm> {
     "upstreams:",
     `  up: { provider: openai-compatible, base_url: "http://127.0.0.1:${upstreamPort}/v1", max_in_flight: 5000 }`,
     "models:",
-    "  m: { upstreams: [ { upstream: up, model: m } ] }",
+    '  m: { upstreams: [ { upstream: up, model: m } ], price: { input: "1.00", cached_input: "0.10", output: "2.00" } }',
     "log: { level: warn }",
   ];
   writeFileSync(file, `${lines.join("\n")}\n`);
   const args = ["packages/relay/src/cli/main.ts", "serve", "--config", file, "--port", String(port), "--data", directory];
-  const { child } = await launch(process.execPath, args, { MILLRACE_KEY: KEY }, /listening on/);
-  return { name: "millrace", port, pid: child.pid ?? null, stop: stopper(child, directory) };
+  const { child } = await launch(process.execPath, args, { MILLRACE_KEY: KEY, MILLRACE_ADMIN_TOKEN: ADMIN_TOKEN }, /listening on/);
+  const key = isMetered ? await meteredKey(port) : KEY;
+  return { name: isMetered ? "metered" : "millrace", key, port, pid: child.pid ?? null, stop: stopper(child, directory) };
+}
+
+/** A key of an account with more credit than any run uses. */
+async function meteredKey(port: number): Promise<string> {
+  const post = async (path: string, body: object): Promise<Record<string, string>> => {
+    const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, "content-type": "application/json" };
+    const response = await fetch(`http://127.0.0.1:${port}/admin/api/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(`the relay refused ${path}: ${await response.text()}`);
+    return (await response.json()) as Record<string, string>;
+  };
+  const { id } = await post("accounts", { name: "bench", metered: true });
+  await post(`accounts/${id}/credits`, { amount: "100000000.00", reason: "bench", reference: "bench" });
+  const { key } = await post("keys", { account_id: id });
+  if (key === undefined) throw new Error("the relay made no key");
+  return key;
 }
 
 /** Null when there is no nginx on this machine. */
@@ -82,7 +102,7 @@ export async function startNginx(upstreamPort: number): Promise<Arm | null> {
   writeFileSync(file, nginxConfig(directory, port, upstreamPort));
   const child = spawn(program, ["-c", file, "-p", directory, "-e", join(directory, "error.log")], { stdio: "ignore" });
   for (let i = 0; i < 100; i++) {
-    if (await answers(port)) return { name: "nginx", port, pid: child.pid ?? null, stop: stopper(child, directory) };
+    if (await answers(port)) return { name: "nginx", key: KEY, port, pid: child.pid ?? null, stop: stopper(child, directory) };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   await stopper(child, directory)();

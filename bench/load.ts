@@ -1,6 +1,8 @@
 /** Load on one arm. Arrivals are fixed in advance (open loop); a generator that falls behind says so. */
 import { Agent, request } from "node:http";
-import { KEY } from "./arms.ts";
+import type { Arm } from "./arms.ts";
+
+type Target = Pick<Arm, "port" | "key">;
 
 export interface StreamLoad {
   /** Streams alive at a time, on average. */
@@ -41,7 +43,7 @@ function newTally(): Tally {
 }
 
 /** Keeps about `streams` streams alive for `seconds`; waits for the last to end. */
-export async function runStreams(port: number, load: StreamLoad): Promise<LoadResult> {
+export async function runStreams(target: Target, load: StreamLoad): Promise<LoadResult> {
   const agent = new Agent({ keepAlive: true, maxSockets: Infinity, maxFreeSockets: Infinity });
   const tally = newTally();
   const lifeMs = ((EVENTS[0] + EVENTS[1]) / 2 / load.rate) * 1000;
@@ -60,7 +62,7 @@ export async function runStreams(port: number, load: StreamLoad): Promise<LoadRe
     const wait = intended - performance.now();
     if (wait > 1) await new Promise((resolve) => setTimeout(resolve, wait));
     behindMs = Math.max(behindMs, performance.now() - intended);
-    running.push(oneStream(agent, port, body, intended, tally));
+    running.push(oneStream(agent, target, body, intended, tally));
   }
   await Promise.all(running);
   agent.destroy();
@@ -68,34 +70,34 @@ export async function runStreams(port: number, load: StreamLoad): Promise<LoadRe
 }
 
 /** One stream after the other, on a warm connection: what a relay adds to the first event when nothing else runs. */
-export async function runSingle(port: number, count: number): Promise<LoadResult> {
+export async function runSingle(target: Target, count: number): Promise<LoadResult> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const tally = newTally();
   const body = JSON.stringify({ model: "m", stream: true, user: "rate=0 events=3-3", messages: [{ role: "user", content: "bench" }] });
-  for (let i = 0; i < count; i++) await oneStream(agent, port, body, performance.now(), tally);
+  for (let i = 0; i < count; i++) await oneStream(agent, target, body, performance.now(), tally);
   agent.destroy();
   return { ...tally, behindMs: 0 };
 }
 
 /** Plain requests, `inFlight` at a time. */
-export async function runPlain(port: number, count: number, inFlight: number): Promise<LoadResult> {
+export async function runPlain(target: Target, count: number, inFlight: number): Promise<LoadResult> {
   const agent = new Agent({ keepAlive: true, maxSockets: inFlight });
   const tally = newTally();
   const body = JSON.stringify({ model: "m", messages: [{ role: "user", content: "bench" }] });
   let left = count;
   const worker = async (): Promise<void> => {
-    while (left-- > 0) await onePlain(agent, port, body, tally);
+    while (left-- > 0) await onePlain(agent, target, body, tally);
   };
   await Promise.all(Array.from({ length: inFlight }, worker));
   agent.destroy();
   return { ...tally, behindMs: 0 };
 }
 
-function headersOf(body: string): Record<string, string | number> {
-  return { authorization: `Bearer ${KEY}`, "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+function headersOf(key: string, body: string): Record<string, string | number> {
+  return { authorization: `Bearer ${key}`, "content-type": "application/json", "content-length": Buffer.byteLength(body) };
 }
 
-function oneStream(agent: Agent, port: number, body: string, intended: number, tally: Tally): Promise<void> {
+function oneStream(agent: Agent, { port, key }: Target, body: string, intended: number, tally: Tally): Promise<void> {
   tally.requests += 1;
   return new Promise((resolve) => {
     let events = 0;
@@ -106,7 +108,7 @@ function oneStream(agent: Agent, port: number, body: string, intended: number, t
       resolve();
     };
     const sent = request(
-      { agent, port, host: "127.0.0.1", path: "/v1/chat/completions", method: "POST", headers: headersOf(body) },
+      { agent, port, host: "127.0.0.1", path: "/v1/chat/completions", method: "POST", headers: headersOf(key, body) },
       (response) => {
         response.on("data", (bytes: Buffer) => {
           const now = process.hrtime.bigint();
@@ -133,7 +135,7 @@ function observe(bytes: Buffer, now: bigint, tally: Tally): void {
   if (/^\d+$/.test(stamp)) tally.transit.push(Number(now - BigInt(stamp)) / 1e6);
 }
 
-function onePlain(agent: Agent, port: number, body: string, tally: Tally): Promise<void> {
+function onePlain(agent: Agent, { port, key }: Target, body: string, tally: Tally): Promise<void> {
   tally.requests += 1;
   const startedAt = performance.now();
   return new Promise((resolve) => {
@@ -142,7 +144,7 @@ function onePlain(agent: Agent, port: number, body: string, tally: Tally): Promi
       resolve();
     };
     const sent = request(
-      { agent, port, host: "127.0.0.1", path: "/v1/chat/completions", method: "POST", headers: headersOf(body) },
+      { agent, port, host: "127.0.0.1", path: "/v1/chat/completions", method: "POST", headers: headersOf(key, body) },
       (response) => {
         response.resume();
         response.on("end", () => {

@@ -43,10 +43,10 @@ type Figure = (typeof FIGURES)[number];
 type Round = Record<Figure, number>;
 
 async function measure(arm: Arm): Promise<Round> {
-  await runSingle(arm.port, 30);
-  const single = await runSingle(arm.port, SINGLE_STREAMS);
-  const plain = await cost(arm, () => runPlain(arm.port, PLAIN_REQUESTS, PLAIN_IN_FLIGHT));
-  const streams = await cost(arm, () => runStreams(arm.port, load));
+  await runSingle(arm, 30);
+  const single = await runSingle(arm, SINGLE_STREAMS);
+  const plain = await cost(arm, () => runPlain(arm, PLAIN_REQUESTS, PLAIN_IN_FLIGHT));
+  const streams = await cost(arm, () => runStreams(arm, load));
   const failed = single.failed + plain.result.failed + streams.result.failed;
   if (failed > 0) throw new Error(`${arm.name}: ${failed} requests failed; no figure of this run counts`);
   if (streams.result.behindMs > BEHIND_MS_MAX && !values.force)
@@ -101,7 +101,7 @@ try {
   const nginx = await startNginx(upstream.port);
   if (nginx === null) console.error("nginx is not installed: there is no control in this run, so no ratios");
   else arms.push(nginx);
-  arms.push(await startMillrace(upstream.port));
+  arms.push(await startMillrace(upstream.port, false), await startMillrace(upstream.port, true));
   const results = new Map(arms.map((arm) => [arm.name, [] as Round[]]));
   for (let round = 0; round < rounds; round++) for (const arm of arms) results.get(arm.name)?.push(await measure(arm));
   if (values.json) console.log(JSON.stringify({ load, rounds: Object.fromEntries(results) }));
