@@ -7,6 +7,7 @@ import type { Config } from "./config/config.ts";
 import { ensureFirstKey } from "./first-key.ts";
 import type { FirstKey } from "./first-key.ts";
 import { LEASE_FOREVER_MS, Ledger } from "./ledger/ledger.ts";
+import { modelsWithoutPrice } from "./ledger/price-book.ts";
 import { openWallet } from "./ledger/wallets.ts";
 import { openLog } from "./insight/log.ts";
 import { addDemo } from "./simulator/demo.ts";
@@ -45,7 +46,7 @@ export async function serve(given: Config, print: (line: string) => void): Promi
     const firstKey = await ensureFirstKey(app.keys, config.dataDir, config.firstKey);
     const port = await app.listen();
     const url = `http://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
-    for (const line of startLines(config, url, firstKey)) print(line);
+    for (const line of [...priceWarning(config, app), ...startLines(config, url, firstKey)]) print(line);
     return {
       url,
       app,
@@ -59,6 +60,13 @@ export async function serve(given: Config, print: (line: string) => void): Promi
     await end();
     throw error;
   }
+}
+
+/** Accounts that pay are refused models without a price: better said at the start than found out by a customer. */
+function priceWarning(config: Config, app: App): string[] {
+  const unpriced = modelsWithoutPrice(config.prices, config.models.values(), Date.now());
+  if (unpriced.length === 0 || !app.accounts.list().some((account) => account.isMetered)) return [];
+  return [`warning: accounts that pay are refused these models, which have no price: ${unpriced.join(", ")}`];
 }
 
 function startLines(config: Config, url: string, firstKey: FirstKey): string[] {

@@ -71,8 +71,13 @@ export class PostgresLedger {
 
   /** What is wrong in the books; see `ledger-audit.ts`. */
   async audit(): Promise<Breach[]> {
+    return await this.read(auditLedger());
+  }
+
+  /** Runs reads outside of a transaction, such as those of `ledger-read.ts`; not while a batch commits. */
+  async read<T>(sql: Sql<T>): Promise<T> {
     const session = await this.#connected();
-    return await session.run(auditLedger());
+    return await session.run(sql);
   }
 
   async close(): Promise<void> {

@@ -48,6 +48,7 @@ CREATE TABLE lots (
   CHECK (kind = 'paid' OR refundable = 0)
 ) TABLE_END;
 CREATE INDEX lots_left ON lots(wallet_id) WHERE remaining > 0;
+CREATE INDEX lots_expiring ON lots(expires_at) WHERE remaining > 0;
 CREATE TABLE lot_moves (
   transfer_id TEXT NOT NULL REFERENCES transfers(id), lot_id TEXT NOT NULL REFERENCES lots(id), delta I64 NOT NULL CHECK (delta <> 0),
   PRIMARY KEY (transfer_id, lot_id)

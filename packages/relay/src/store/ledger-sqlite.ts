@@ -27,7 +27,12 @@ export class SqliteLedger {
 
   /** What is wrong in the books; see `ledger-audit.ts`. */
   audit(): Breach[] {
-    return this.#run(auditLedger());
+    return this.read(auditLedger());
+  }
+
+  /** Runs reads outside of a transaction, such as those of `ledger-read.ts`. */
+  read<T>(sql: Sql<T>): T {
+    return this.#run(sql);
   }
 
   #run<T>(sql: Sql<T>): T {
