@@ -30,7 +30,7 @@ export function decideHold(draft: Draft, operation: HoldOperation, clock: Clock)
   if (wallet !== null) sweepExpired(draft, wallet, clock.nowMs);
   const windows = currentWindows(draft, operation.budgetIds, clock.nowMs);
   if (windows === null) return refuse("budget_unknown");
-  const short = shortage(draft, wallet, windows, operation.amountNanos, clock.nowMs);
+  const short = shortage(draft, wallet, windows, operation.amountNanos);
   if (short !== null) return short;
   const hold = open(draft, operation, wallet, windows, clock);
   return done(wallet, outcomeOf(hold));
@@ -58,7 +58,7 @@ function idempotencyRefusal(draft: Draft, operation: HoldOperation, nowMs: numbe
   return refuse((hold?.state ?? entry.holdState) === "open" ? "idempotency_in_progress" : "idempotency_finished", more);
 }
 
-/** Today's window of each budget, new or not; null when there is no such budget. */
+/** Today's window of each budget, new or not, always in the same order; null when there is no such budget. */
 function currentWindows(draft: Draft, budgetIds: readonly string[], nowMs: number): BudgetWindow[] | null {
   const windows: BudgetWindow[] = [];
   for (const budgetId of new Set(budgetIds)) {
@@ -68,11 +68,11 @@ function currentWindows(draft: Draft, budgetIds: readonly string[], nowMs: numbe
     const id = windowIdOf(budgetId, startMs);
     windows.push(draft.windows.get(id) ?? { id, budgetId, startMs, spentNanos: 0n, heldNanos: 0n });
   }
-  return windows;
+  return windows.toSorted((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 /** Why `moreNanos` cannot be set aside, or null. */
-function shortage(draft: Draft, wallet: Wallet | null, windows: readonly BudgetWindow[], moreNanos: Nanos, nowMs: number): Refused | null {
+function shortage(draft: Draft, wallet: Wallet | null, windows: readonly BudgetWindow[], moreNanos: Nanos): Refused | null {
   if (wallet !== null && wallet.status !== "active") return refuse("account_suspended");
   if (wallet !== null && availableIn(wallet) < moreNanos) return refuse("insufficient_credits", { availableNanos: availableIn(wallet) });
   for (const window of windows) {
@@ -82,7 +82,7 @@ function shortage(draft: Draft, wallet: Wallet | null, windows: readonly BudgetW
     if (leftNanos >= moreNanos) continue;
     return refuse("budget_exceeded", {
       availableNanos: leftNanos,
-      budget: { id: budget.id, resetsAtMs: windowAt(budget.period, nowMs).endMs },
+      budget: { id: budget.id, resetsAtMs: windowAt(budget.period, window.startMs).endMs },
     });
   }
   return null;
@@ -157,7 +157,7 @@ export function decideExtend(draft: Draft, operation: OperationOf<"extend">, clo
   const moreNanos = operation.toNanos - hold.amountNanos;
   if (moreNanos <= 0n) return done(wallet, outcomeOf(hold), true);
   const windows = windowsOf(draft, hold);
-  const short = shortage(draft, wallet, windows, moreNanos, clock.nowMs);
+  const short = shortage(draft, wallet, windows, moreNanos);
   if (short !== null) return short;
   raise(hold, wallet, windows, moreNanos);
   return done(wallet, outcomeOf(hold));

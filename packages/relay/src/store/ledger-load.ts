@@ -35,7 +35,7 @@ export function* loadState(
   for (const [id, windowIds] of yield* openHoldsOfWallets(dialect, swept, needs.holdIds)) windowIdsByHold.set(id, windowIds);
   const rows = yield* loadLocked(dialect, HOLDS, needs.holdIds);
   const holds = new Map<string, Hold>();
-  for (const [id, row] of rows) holds.set(id, { ...row, windowIds: windowIdsByHold.get(id) ?? [] });
+  for (const [id, row] of rows) holds.set(id, { ...row, windowIds: (windowIdsByHold.get(id) ?? []).toSorted() });
   const closedIds = [...holds.values()].filter((hold) => hold.state !== "open").map((hold) => hold.id);
   return {
     wallets,

@@ -1,0 +1,44 @@
+/** A process that holds and settles until it is killed, and says on its output what the ledger has acknowledged. */
+import { writeSync } from "node:fs";
+import type { ClientConfig } from "pg";
+import { Ledger, LEASE_FOREVER_MS } from "../../src/ledger/ledger.ts";
+import type { LedgerStore } from "../../src/ledger/ledger.ts";
+import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
+import { SqliteLedger } from "../../src/store/ledger-sqlite.ts";
+import { hold, settle } from "./operations.ts";
+import { openSqlite } from "./sqlite-file.ts";
+
+const WORKERS = 20;
+
+const place = JSON.parse(process.argv[2] ?? "") as { readonly sqlite?: string; readonly postgres?: ClientConfig; readonly life: string };
+
+function openStore(): LedgerStore {
+  if (place.postgres !== undefined) return new PostgresLedger({ connection: place.postgres });
+  if (place.sqlite === undefined) throw new Error("no store");
+  return new SqliteLedger(openSqlite(place.sqlite));
+}
+
+const ledger = await Ledger.open(openStore(), { node: "crasher", leaseMs: LEASE_FOREVER_MS });
+
+function say(line: string): void {
+  writeSync(1, `${line}\n`);
+}
+
+/** One line for each acknowledgement: the last word on a request is what must be found after the crash. */
+async function request(id: string, n: number): Promise<void> {
+  const cost = BigInt(n % 97);
+  const held = await ledger.ask(hold(id, 100n, { budgetIds: ["daily"] }));
+  if (!held.ok) return;
+  say(`held ${id} 0`);
+  await ledger.ask({ kind: "checkpoint", id, seq: 1, inputTokens: 1, outputTokens: 1, chargeNanos: cost / 2n });
+  say(`checkpoint ${id} ${cost / 2n}`);
+  if (n % 11 === 0) {
+    if ((await ledger.ask({ kind: "void", id, endReason: "upstream_failed" })).ok) say(`voided ${id} 0`);
+  } else if ((await ledger.ask(settle(id, cost))).ok) say(`settled ${id} ${cost}`);
+}
+
+async function work(worker: number): Promise<never> {
+  for (let n = 0; ; n++) await request(`req_${place.life}_${worker}_${n}`, n);
+}
+
+await Promise.all(Array.from({ length: WORKERS }, (_, worker) => work(worker)));

@@ -1,0 +1,147 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { ClientConfig } from "pg";
+import { Ledger } from "../../src/ledger/ledger.ts";
+import type { Operation } from "../../src/ledger/operation.ts";
+import type { Seat } from "../../src/store/ledger-commit.ts";
+import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
+import { postgresBinaries, postgresIsDue } from "../support/postgres.ts";
+import { openCuttingProxy } from "./cutting-proxy.ts";
+import type { CuttingProxy } from "./cutting-proxy.ts";
+import { credit, hold, must, settle, word } from "./operations.ts";
+import { newPostgresSchema } from "./stores.ts";
+
+test("where PostgreSQL must be tested it is installed", () => {
+  expect(postgresIsDue() && postgresBinaries() === null).toBe(false);
+});
+
+const SEAT: Seat = { node: "node_1", epoch: 1, leaseMs: 60_000 };
+
+if (postgresIsDue()) {
+  let connection: ClientConfig;
+  let proxy: CuttingProxy;
+  let open: PostgresLedger[];
+
+  beforeEach(async () => {
+    connection = await newPostgresSchema();
+    proxy = await openCuttingProxy(connection.port ?? 0);
+    open = [];
+  });
+  afterEach(async () => {
+    for (const ledger of open) await ledger.close();
+    await proxy.close();
+  });
+
+  function connect(through: "proxy" | "directly", troubles: string[] = []): PostgresLedger {
+    const ledger = new PostgresLedger({
+      connection: through === "proxy" ? { ...connection, port: proxy.port } : connection,
+      onTrouble: (message) => troubles.push(message),
+    });
+    open.push(ledger);
+    return ledger;
+  }
+
+  async function prepare(ledger: PostgresLedger, accounts: readonly string[] = ["acme"]): Promise<void> {
+    const first: Operation[] = [{ kind: "recover", node: SEAT.node }];
+    for (const accountId of accounts)
+      first.push({ kind: "open_wallet", accountId, floorNanos: 0n }, credit(`top-up-${accountId}`, 1_000_000n, { accountId }));
+    for (const result of await ledger.commit(SEAT, first)) must(result);
+  }
+
+  test.each(["COMMIT", "INSERT INTO holds", "BEGIN"])(
+    "a connection that breaks after %s is answered as if it had not, and nothing happens twice",
+    async (text) => {
+      const troubles: string[] = [];
+      const ledger = connect("proxy", troubles);
+      await prepare(ledger);
+      proxy.cutAfter(text);
+      const held = await ledger.commit(SEAT, [hold("r1", 100n), hold("r2", 100n)]);
+      expect([proxy.cuts, troubles.length]).toEqual([1, 1]);
+      expect(held.map(word)).toEqual(text === "COMMIT" ? ["repeat", "repeat"] : ["ok", "ok"]);
+      proxy.cutAfter("COMMIT");
+      const [settled] = await ledger.commit(SEAT, [settle("r1", 70n)]);
+      expect(must(settled)).toMatchObject({
+        isRepeat: true,
+        hold: { chargedNanos: 70n },
+        balances: { balanceNanos: 999_930n, heldNanos: 100n },
+      });
+      expect(await ledger.audit()).toEqual([]);
+    },
+  );
+
+  test(
+    "while the server cannot be reached everything is refused within seconds, and goes on when it is back",
+    { timeout: 20_000 },
+    async () => {
+      const store = connect("proxy");
+      await prepare(store);
+      const ledger = await Ledger.open(store, { node: "node_1", leaseMs: 60_000 });
+      expect(word(await ledger.ask(hold("r1", 1n)))).toBe("ok");
+      proxy.isDown = true;
+      proxy.cutAfter("COMMIT");
+      const startedAt = performance.now();
+      expect(await ledger.ask(hold("r2", 1n))).toMatchObject({ code: "store_unavailable", isUnknown: true });
+      expect(performance.now() - startedAt).toBeLessThan(8_000);
+      proxy.isDown = false;
+      // The lost hold had been committed; nobody will use it, so it is voided by the next batch.
+      await ledger.ask(hold("r3", 1n));
+      expect(must(await ledger.ask(settle("r1", 1n))).balances?.heldNanos).toBe(1n);
+      expect(await ledger.ask(settle("r2", 1n))).toMatchObject({ code: "not_open", hold: { state: "voided" } });
+      await ledger.close();
+      expect(await store.audit()).toEqual([]);
+    },
+  );
+
+  test("two relays on the same wallets and budgets neither deadlock nor overdraw, and add up", { timeout: 60_000 }, async () => {
+    const accounts = Array.from({ length: 8 }, (_, n) => `a${n}`);
+    await prepare(connect("directly"), accounts);
+    const relays = await Promise.all(
+      ["relay_1", "relay_2"].map((node) => Ledger.open(connect("directly"), { node, leaseMs: 60_000, limits: { batchMax: 50 } })),
+    );
+    for (const id of ["b1", "b2"])
+      must(await relays[0]?.ask({ kind: "set_budget", id, scope: "key", period: "total", capNanos: 10n ** 12n }));
+    const request = async (relay: Ledger, id: string, n: number): Promise<string[]> => {
+      const accountId = accounts[(n * 7 + id.length) % accounts.length] ?? "a0";
+      const budgetIds = n % 2 === 0 ? ["b1", "b2"] : ["b2", "b1"];
+      const held = await relay.ask(hold(id, 9_000n, { accountId, budgetIds }));
+      return held.ok ? [word(held), word(await relay.ask(settle(id, 100n)))] : [word(held)];
+    };
+    const words = await Promise.all(relays.flatMap((relay, r) => Array.from({ length: 2_000 }, (_, n) => request(relay, `r${r}_${n}`, n))));
+    expect([...new Set(words.flat())].toSorted()).toEqual(["insufficient_credits", "ok"]);
+    expect(await open[0]?.audit()).toEqual([]);
+    await Promise.all(relays.map((relay) => relay.close()));
+  });
+
+  test("of a settlement and a peer's recovery at the same moment one wins, and the other finds it done", { timeout: 60_000 }, async () => {
+    const [mine, peer] = [connect("directly"), connect("directly")];
+    await prepare(mine);
+    let epoch = 1;
+    for (let round = 0; round < 30; round++) {
+      const id = `r${round}`;
+      const seat = { ...SEAT, epoch, leaseMs: 0 };
+      const [renewed, held] = await mine.commit({ ...seat, leaseMs: 60_000 }, [
+        { kind: "recover", node: SEAT.node },
+        { kind: "renew_lease" },
+      ]);
+      epoch = must(renewed).recovery?.epoch ?? 0;
+      expect(word(held)).toBe("stale_epoch");
+      must((await mine.commit({ ...seat, epoch }, [hold(id, 100n)]))[0]);
+      const [settled, recovered] = await Promise.all([
+        mine.commit({ ...seat, epoch }, [settle(id, 60n)]),
+        // The node itself, started a second time: it need not wait for the lease.
+        peer.commit({ ...SEAT, epoch: 0 }, [{ kind: "recover", node: SEAT.node }]),
+      ]);
+      const hasSettled = settled[0]?.ok === true;
+      expect(must(recovered[0]).recovery?.holds).toHaveLength(hasSettled ? 0 : 1);
+      if (!hasSettled) expect(settled[0]).toMatchObject({ code: "not_open", hold: { state: "recovered", chargedNanos: 0n } });
+    }
+    expect(await mine.audit()).toEqual([]);
+  });
+
+  test("a server that may forget what it has committed is refused where power cuts count", async () => {
+    const ledger = new PostgresLedger({ connection, durability: "power" });
+    open.push(ledger);
+    expect(await ledger.commit(SEAT, [{ kind: "renew_lease" }])).toMatchObject([
+      { code: "store_unavailable", reason: expect.stringContaining("fsync = on") as string },
+    ]);
+  });
+}
