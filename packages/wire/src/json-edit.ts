@@ -1,7 +1,18 @@
 /** Changing and finding top-level members by their bytes: what is not touched rides along byte for byte. */
 
 import { join } from "./bytes.ts";
-import { BACKSLASH, decodeText, isSpace } from "./json-grammar.ts";
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+  decodeText,
+  isSpace,
+} from "./json-grammar.ts";
 import type { JsonMember } from "./json-scanner.ts";
 
 /** `set` replaces the value where it stands, or adds the member behind the others; `json` is the value's text. */
@@ -18,14 +29,6 @@ export interface JsonRange {
 interface Splice extends JsonRange {
   readonly text: string;
 }
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 const encoder: TextEncoder = new TextEncoder();
 

@@ -4,9 +4,16 @@ import { isDigit } from "./bytes.ts";
 
 export type JsonKind = "string" | "number" | "object" | "array" | "true" | "false" | "null";
 
+/** JSON's bytes of structure. */
 export const BACKSLASH = 0x5c;
+export const QUOTE = 0x22;
+export const COMMA = 0x2c;
+export const COLON = 0x3a;
+export const OPEN_BRACKET = 0x5b;
+export const CLOSE_BRACKET = 0x5d;
+export const OPEN_BRACE = 0x7b;
+export const CLOSE_BRACE = 0x7d;
 
-const QUOTE = 0x22;
 const decoder: TextDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** What a string expects next. The continuation states are those of well-formed UTF-8 (RFC 3629). */

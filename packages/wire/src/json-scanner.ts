@@ -4,6 +4,7 @@
  */
 
 import { hasNameAt } from "./bytes.ts";
+import { CLOSE_BRACE, CLOSE_BRACKET, COLON, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json-grammar.ts";
 import * as grammar from "./json-grammar.ts";
 
 export type JsonKind = grammar.JsonKind;
@@ -35,14 +36,6 @@ export interface JsonScanLimits {
 
 const DEPTH_MAX_DEFAULT = 64;
 const ITEMS_MAX_DEFAULT = 50_000;
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 /** What comes next. The last three are inside a token, where any byte can be the last of a piece. */
 const VALUE = 0;

@@ -1,6 +1,4 @@
-import { BACKSLASH, escapeSize, nextText, NO_TEXT, skipPlain, TEXT } from "./json-grammar.ts";
-
-const QUOTE = 0x22;
+import { BACKSLASH, escapeSize, nextText, NO_TEXT, QUOTE, skipPlain, TEXT } from "./json-grammar.ts";
 
 /**
  * Where a JSON string ends.
