@@ -127,7 +127,8 @@ test("never more calls in flight than allowed, whatever the storm", async () => 
   let most = 0;
   const script = (): { ttftMs: number; text: string } => {
     most = Math.max(most, relay.simulators["a"]?.counts.openRequests ?? 0);
-    return { ttftMs: 5, text: "a" };
+    // Long enough that calls pile up however slowly a busy machine lets them arrive.
+    return { ttftMs: 300, text: "a" };
   };
   await start({ a: { inFlightMax: 7, simulator: { script } } });
   const answers = await Promise.all(Array.from({ length: 200 }, (_, i) => ask(`word ${i}`)));
