@@ -93,7 +93,7 @@ const WALLS: readonly Planted[] = [
     claim: "insight does not know the store",
     file: `${relay}/insight/a.ts`,
     source: importing("../store/x.ts"),
-    says: mayImport("insight", "provider"),
+    says: mayImport("insight", "provider, ledger"),
   },
   {
     claim: "the hot path does not know the store",
@@ -129,7 +129,7 @@ const WALLS: readonly Planted[] = [
     claim: "store does not know the edge",
     file: `${relay}/store/a.ts`,
     source: importing("../edge/x.ts"),
-    says: mayImport("store", "admission, insight, ledger"),
+    says: mayImport("store", "config, admission, control, insight, ledger"),
   },
   {
     claim: "the ledger knows nothing of the store",

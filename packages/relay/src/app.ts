@@ -2,9 +2,9 @@
 import type { Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { AccountBook } from "./admission/accounts.ts";
-import type { AccountStore } from "./admission/accounts.ts";
+import type { Account, AccountStore } from "./admission/accounts.ts";
 import { KeyRing } from "./admission/keys.ts";
-import type { KeyStore } from "./admission/keys.ts";
+import type { KeyRecord, KeyStore } from "./admission/keys.ts";
 import { Limiter } from "./admission/limits.ts";
 import { DrainBudget } from "./chat/answer.ts";
 import type { ChatParts, Running } from "./chat/answer.ts";
@@ -45,10 +45,18 @@ export interface AppParts {
   readonly rows: RowStore;
   readonly keyStore: KeyStore;
   readonly accountStore: AccountStore;
+  /** Accounts and keys as they are stored. */
+  readonly records: AccessRecords;
   readonly ledger: Pick<Ledger, "ask">;
   readonly log: Log;
   readonly streamTimes?: StreamTimes;
   readonly bodyGraceMs?: number;
+}
+
+/** What admission knows. */
+interface AccessRecords {
+  readonly accounts: readonly Account[];
+  readonly keys: readonly KeyRecord[];
 }
 
 export interface App {
@@ -61,6 +69,8 @@ export interface App {
   stop(settings?: { delayMs: number; drainMs: number }): Promise<void>;
   /** Ends the drain now. */
   hurry(): void;
+  /** Takes over accounts and keys that another relay changed. */
+  learn(records: AccessRecords): void;
 }
 
 /** Builds a relay that is not listening yet. */
@@ -98,8 +108,8 @@ export function buildApp(parts: AppParts): App {
     labelOf: (model) => (config.models.has(model) ? model : "other"),
     onTrouble: (message) => log.trouble(message),
   };
-  const accounts = new AccountBook(parts.accountStore);
-  const keys = new KeyRing(parts.keyStore);
+  const accounts = new AccountBook(parts.accountStore, parts.records.accounts);
+  const keys = new KeyRing(parts.keyStore, parts.records.keys);
   const known = [...config.models.keys()];
   let isStopping = false;
   const edge: EdgeParts = {
@@ -153,7 +163,12 @@ export function buildApp(parts: AppParts): App {
     await dialer.close();
   }
 
-  return { accounts, keys, metrics, listen: () => listen(server, config.listen), stop, hurry };
+  function learn(records: AccessRecords): void {
+    accounts.learn(records.accounts);
+    keys.learn(records.keys);
+  }
+
+  return { accounts, keys, metrics, listen: () => listen(server, config.listen), stop, hurry, learn };
 }
 
 /** The control plane is loaded when it is first asked for: many relays never are. */

@@ -6,12 +6,11 @@ import type { App } from "./app.ts";
 import type { Config } from "./config/config.ts";
 import { ensureFirstKey } from "./first-key.ts";
 import type { FirstKey } from "./first-key.ts";
-import { LEASE_FOREVER_MS, Ledger } from "./ledger/ledger.ts";
 import { modelsWithoutPrice } from "./ledger/price-book.ts";
 import { openWallet } from "./ledger/wallets.ts";
 import { openLog } from "./insight/log.ts";
 import { addDemo } from "./simulator/demo.ts";
-import { SqliteStore } from "./store/sqlite-store.ts";
+import { openBooks } from "./store/open-store.ts";
 
 /** A relay that serves. */
 export interface Served {
@@ -27,22 +26,19 @@ export interface Served {
  */
 export async function serve(given: Config, print: (line: string) => void): Promise<Served> {
   const log = openLog({ level: given.log.level, format: given.log.format });
-  const store = await SqliteStore.open({
-    dataDir: given.dataDir,
-    databasePath: given.databasePath,
-    onTrouble: (message) => log.trouble(message),
-  });
+  const books = await openBooks({ ...given, onTrouble: (message) => log.trouble(message) });
   const { config, simulator } = await addDemo(given);
   const end = async (): Promise<void> => {
     await simulator?.close();
-    await store.close();
+    await books.close();
     log.flush();
   };
   try {
-    const ledger = await Ledger.open(store, { node: "embedded", leaseMs: LEASE_FOREVER_MS, onTrouble: (message) => log.trouble(message) });
-    const app = buildApp({ config, rows: store, keyStore: store, accountStore: store, ledger, log });
+    const { store, ledger, rows, records } = books;
+    const app = buildApp({ config, rows, keyStore: store, accountStore: store, records, ledger, log });
     await ensureDefaultAccount(app.accounts);
     for (const account of app.accounts.list()) if (account.isMetered) await openWallet(ledger, account.id);
+    books.watch((changed) => app.learn(changed));
     const firstKey = await ensureFirstKey(app.keys, config.dataDir, config.firstKey);
     const port = await app.listen();
     const url = `http://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
@@ -52,7 +48,6 @@ export async function serve(given: Config, print: (line: string) => void): Promi
       app,
       stop: async (settings) => {
         await app.stop(settings);
-        await ledger.close();
         await end();
       },
     };

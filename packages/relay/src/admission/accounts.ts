@@ -19,9 +19,8 @@ export interface Account {
 /** The account that exists from the first start. */
 export const DEFAULT_ACCOUNT = "default";
 
-/** Reads and keeps accounts. Adapters live in `store/`. */
+/** Keeps accounts. Adapters live in `store/`. */
 export interface AccountStore {
-  listAccounts(): Account[];
   /** Both resolve when the change is on disk. */
   insertAccount(account: Account): Promise<void>;
   updateAccount(account: Account): Promise<void>;
@@ -38,9 +37,15 @@ export class AccountBook {
   readonly #byId = new Map<string, Account>();
   readonly #store: AccountStore;
 
-  constructor(store: AccountStore) {
+  /** @param accounts what the store holds. */
+  constructor(store: AccountStore, accounts: readonly Account[]) {
     this.#store = store;
-    for (const account of store.listAccounts()) this.#byId.set(account.id, account);
+    this.learn(accounts);
+  }
+
+  /** Takes over what the store holds by now. */
+  learn(accounts: readonly Account[]): void {
+    for (const account of accounts) this.#byId.set(account.id, account);
   }
 
   get(id: string): Account | undefined {

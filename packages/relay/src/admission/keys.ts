@@ -1,6 +1,7 @@
 /** API keys: made, hashed, recognised. A key's text is seen once, when it is made, and never stored. */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { crc32 } from "node:zlib";
+import type { LimitSet } from "@millrace/policy/limit";
 
 /** Prefix of keys made here; only these carry a checksum. */
 const GENERATED_PREFIX = "sk-mr-";
@@ -15,7 +16,7 @@ export interface KeyRecord {
   readonly accountId: string;
   readonly name: string;
   /** SHA-256 of the whole key. */
-  readonly sha256: Buffer;
+  readonly sha256: Uint8Array;
   /** First characters and the last four, for people to tell keys apart. */
   readonly hint: string;
   readonly createdAt: number;
@@ -25,18 +26,33 @@ export interface KeyRecord {
   readonly scopes: readonly string[] | null;
   readonly models: readonly string[] | null;
   readonly addresses: readonly string[] | null;
+  /** The key's own limits, beside those of its account. */
+  readonly limits: LimitSet | null;
+  /** What the key may spend, at most one for each period. */
+  readonly budgets: readonly KeyBudget[] | null;
+}
+
+/** A bound on what a key spends in each day, week or month (UTC), or in all. */
+export interface KeyBudget {
+  readonly period: "day" | "week" | "month" | "total";
+  /** Nano-USD as decimal text. */
+  readonly capNanos: string;
+}
+
+/** Name of a key's budget in the ledger. */
+export function budgetIdOf(keyId: string, period: KeyBudget["period"]): string {
+  return `key:${keyId}:${period}`;
 }
 
 /** What may be said of a key when it is made, and changed later. */
-export type KeyWishes = Partial<Pick<KeyRecord, "name" | "expiresAt" | "scopes" | "models" | "addresses">>;
+export type KeyWishes = Partial<Pick<KeyRecord, "name" | "expiresAt" | "scopes" | "models" | "addresses" | "limits" | "budgets">>;
 
 export type KeyVerdict =
   | { readonly ok: true; readonly key: KeyRecord }
   | { readonly ok: false; readonly code: "key_malformed" | "key_invalid" | "key_revoked" | "key_expired" };
 
-/** Reads and keeps keys. Adapters live in `store/`. */
+/** Keeps keys. Adapters live in `store/`. */
 export interface KeyStore {
-  list(): KeyRecord[];
   /** Both resolve when the change is on disk. */
   insert(key: KeyRecord): Promise<void>;
   update(key: KeyRecord): Promise<void>;
@@ -85,7 +101,7 @@ function hintOf(key: string): string {
 export function recordOf(text: string, accountId: string, name: string, createdAt: number): KeyRecord {
   const id = `key_${randomBytes(10).toString("hex")}`;
   const shared = { id, accountId, name, sha256: sha256(text), hint: hintOf(text), createdAt };
-  return { ...shared, expiresAt: null, revokedAt: null, scopes: null, models: null, addresses: null };
+  return { ...shared, expiresAt: null, revokedAt: null, scopes: null, models: null, addresses: null, limits: null, budgets: null };
 }
 
 /** A new key: its text, to be shown once, and its record. */
@@ -104,13 +120,23 @@ export class KeyRing {
   readonly #byHash = new Map<string, KeyRecord>();
   readonly #store: KeyStore;
 
-  constructor(store: KeyStore) {
+  /** Told of each key that is changed, here or by another relay. */
+  onChange: (key: KeyRecord) => void = () => undefined;
+
+  /** @param keys what the store holds. */
+  constructor(store: KeyStore, keys: readonly KeyRecord[]) {
     this.#store = store;
-    for (const key of store.list()) this.#keep(key);
+    this.learn(keys);
+  }
+
+  /** Takes over what the store holds by now. */
+  learn(keys: readonly KeyRecord[]): void {
+    for (const key of keys) this.#keep(key);
   }
 
   #keep(key: KeyRecord): void {
-    this.#byHash.set(key.sha256.toString("base64"), key);
+    this.#byHash.set(Buffer.from(key.sha256).toString("base64"), key);
+    this.onChange(key);
   }
 
   /** @param text the key as the client sent it, already trimmed. @param now wall-clock milliseconds. */

@@ -285,22 +285,25 @@ class Story {
     await this.#record(endOfRefusal(error, failure), error.passed === null ? error.code : "invalid_request", []);
   }
 
-  /** Settlement and row. False when one of them is not safe: then the answer must not look finished. */
+  /**
+   * Settlement and row, in one transaction. False when they are not safe, or when what is charged is not known yet: then the
+   * answer must not look finished.
+   */
   async #record(endReason: EndReason, errorCode: string | null, marks: readonly string[]): Promise<boolean> {
     const draft = this.#row(endReason, errorCode, marks);
-    const charged = this.#bill === null ? 0n : await this.#bill.close(draft);
-    const row = this.#bill === null || charged === null ? draft : { ...draft, chargeNanos: String(charged) };
+    const ending = this.#bill?.endingOf(draft);
+    const kept = this.#parts.rows.record(draft, ending).catch((error: unknown) => {
+      this.#parts.onTrouble(`row ${draft.id} could not be kept: ${error instanceof Error ? error.message : String(error)}`);
+      return null;
+    });
+    // Who got an error has it by now, and may come again before the row is on disk.
+    this.#exchange.onRow?.(draft);
+    const recorded = await kept;
+    const isCharged = recorded?.isStored === true && recorded.chargedNanos !== null;
+    const row = isCharged ? { ...draft, chargeNanos: String(recorded.chargedNanos) } : draft;
     countRequest(this.#parts.metrics, row, this.#parts.labelOf(row.model));
-    this.#exchange.onRow?.(row);
     this.#parts.onRow(row);
-    if (charged === null) this.#parts.onTrouble(`the hold of ${row.id} could not be closed; it ends at the next start`);
-    try {
-      await this.#parts.rows.record(row);
-      return charged !== null;
-    } catch (error) {
-      this.#parts.onTrouble(`row ${row.id} could not be kept: ${error instanceof Error ? error.message : String(error)}`);
-      return false;
-    }
+    return recorded !== null && (recorded.isStored || ending === undefined);
   }
 
   #row(endReason: EndReason, errorCode: string | null, marks: readonly string[]): RequestRow {

@@ -8,7 +8,7 @@ import { holdNanos } from "@millrace/policy/price-hold";
 import { formatUsd, nanos } from "@millrace/wire/money";
 import type { Account } from "../admission/accounts.ts";
 import type { Model } from "../config/config.ts";
-import type { RequestRow } from "../insight/row.ts";
+import type { Ending, RequestRow } from "../insight/row.ts";
 import type { Operation, Refused, Result } from "../ledger/operation.ts";
 import type { ClientRequest } from "../provider/provider.ts";
 import { relayError } from "./failure.ts";
@@ -71,7 +71,7 @@ export async function openBill(
     budgetIds: [],
     priceId: price.version.id,
   });
-  return result.ok ? { ok: true, bill: new Bill(till, asked.id, price) } : { ok: false, error: refusalOf(result) };
+  return result.ok ? { ok: true, bill: new Bill(asked.id, price) } : { ok: false, error: refusalOf(result) };
 }
 
 function boundsOf(request: ClientRequest, mediaBytes: number): { inputMax: number; outputMax: number } {
@@ -100,12 +100,10 @@ function refusalOf(refused: Refused): RelayError {
 }
 
 export class Bill {
-  readonly #till: Till;
   readonly #id: string;
   readonly #price: PriceAt;
 
-  constructor(till: Till, id: string, price: PriceAt) {
-    this.#till = till;
+  constructor(id: string, price: PriceAt) {
     this.#id = id;
     this.#price = price;
   }
@@ -115,18 +113,9 @@ export class Bill {
     return this.#price.version.id;
   }
 
-  /**
-   * Ends the hold: at the price of what was used, or at nothing where no upstream had worked. May be asked again.
-   * @returns what was charged, in nano-USD; null when the ledger did not take it.
-   */
-  async close(row: Pick<RequestRow, "usage" | "basis" | "endReason">): Promise<bigint | null> {
-    const result = await this.#till.ask(
-      row.basis === "none" ? { kind: "void", id: this.#id, endReason: row.endReason } : this.#settlement(row),
-    );
-    return result.ok ? (result.hold?.chargedNanos ?? 0n) : null;
-  }
-
-  #settlement({ usage, basis, endReason }: Pick<RequestRow, "usage" | "basis" | "endReason">): Operation {
+  /** How the hold ends: at the price of what was used, or at nothing where no upstream had worked. */
+  endingOf({ usage, basis, endReason }: Pick<RequestRow, "usage" | "basis" | "endReason">): Ending {
+    if (basis === "none") return { kind: "void", id: this.#id, endReason };
     return {
       kind: "settle",
       id: this.#id,

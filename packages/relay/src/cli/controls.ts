@@ -1,10 +1,10 @@
 /** The control plane for commands: of a running relay when `MILLRACE_URL` is set, else of a data directory. */
 import { AccountBook } from "../admission/accounts.ts";
 import { KeyRing } from "../admission/keys.ts";
+import type { DatabaseConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Operations, Shown } from "../control/operations.ts";
-import { LEASE_FOREVER_MS, Ledger } from "../ledger/ledger.ts";
-import { SqliteStore } from "../store/sqlite-store.ts";
+import { openBooks } from "../store/open-store.ts";
 import { adminCall } from "./admin-call.ts";
 import { fail } from "./fail.ts";
 
@@ -34,22 +34,25 @@ export async function withControls(given: Where, act: (controls: Controls) => Pr
   if (url !== undefined && url !== "") return act(remoteControls(url, process.env["MILLRACE_ADMIN_TOKEN"] ?? ""));
   const loaded = await loadConfig({ data: given.data, env: process.env, cwd: process.cwd() });
   const dataDir = loaded.ok ? loaded.config.dataDir : (given.data ?? "./data");
-  const databasePath = loaded.ok ? loaded.config.databasePath : `${dataDir}/millrace.db`;
-  const store = await SqliteStore.open({ dataDir, databasePath, onTrouble: (message) => fail(message, 1) });
+  const database: DatabaseConfig = loaded.ok ? loaded.config.database : { kind: "sqlite", path: `${dataDir}/millrace.db` };
+  const durability = loaded.ok ? loaded.config.durability : "process";
+  const books = await openBooks({ dataDir, database, durability, onTrouble: (message) => fail(message, 1) });
   try {
     const [{ Operations: Made }, { ensureDefaultAccount }, { sentenceOf }] = await Promise.all([
       import("../control/operations.ts"),
       import("../admission/default-account.ts"),
       import("../control/sentence.ts"),
     ]);
-    const accounts = new AccountBook(store);
+    const { store, ledger, records } = books;
+    const accounts = new AccountBook(store, records.accounts);
     await ensureDefaultAccount(accounts);
-    const ledger = await Ledger.open(store, { node: "embedded", leaseMs: LEASE_FOREVER_MS });
-    await act(localControls(new Made({ ledger, accounts, keys: new KeyRing(store), tiers: null }))).catch((error: unknown) => {
-      throw new Error(sentenceOf(error));
-    });
+    await act(localControls(new Made({ ledger, accounts, keys: new KeyRing(store, records.keys), tiers: null }))).catch(
+      (error: unknown) => {
+        throw new Error(sentenceOf(error));
+      },
+    );
   } finally {
-    await store.close();
+    await books.close();
   }
 }
 

@@ -79,11 +79,18 @@ export interface LimitsConfig {
   readonly defaultTier: string | null;
 }
 
+/** Where the relay keeps its books. */
+export type DatabaseConfig =
+  | { readonly kind: "sqlite"; readonly path: string }
+  /** `postgres://user:password@host:port/name`; holds a secret. */
+  | { readonly kind: "postgres"; readonly url: string };
+
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDir: string;
-  /** Path of the SQLite file. */
-  readonly databasePath: string;
+  readonly database: DatabaseConfig;
+  /** `power`: what is answered survives a power cut, too; `process`: it survives the death of the process. */
+  readonly durability: "process" | "power";
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly models: ReadonlyMap<string, Model>;
   /**

@@ -5,7 +5,7 @@ import { hint } from "./nearest.ts";
 import { normaliseKey, unwrap } from "./normalise-key.ts";
 import type { Notes } from "./notes.ts";
 import { LOG_FORMATS, LOG_LEVELS, type Settings } from "./settings.ts";
-import { databasePathOf, isPort, parseHost, type Parsed } from "./values.ts";
+import { parseDatabase, isPort, parseHost, type Parsed } from "./values.ts";
 
 const PREFIX = "MILLRACE_";
 
@@ -69,8 +69,8 @@ function readHost(text: string): Parsed<Settings> {
 }
 
 function readDatabaseUrl(text: string): Parsed<Settings> {
-  const path = databasePathOf(text);
-  return "value" in path ? { value: { databasePath: path.value } } : path;
+  const database = parseDatabase(text);
+  return "value" in database ? { value: { database: database.value } } : database;
 }
 
 function secret(text: string, prefix: string, settings: (key: string) => Settings): Parsed<Settings> {

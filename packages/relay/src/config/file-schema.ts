@@ -7,7 +7,7 @@ import { band, price, prices, window } from "./file-price-schema.ts";
 import { faultIn, judged, text } from "./file-text-schema.ts";
 import { DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from "./quantity.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./settings.ts";
-import { databasePathOf, parseListen } from "./values.ts";
+import { parseDatabase, parseListen } from "./values.ts";
 
 const UPSTREAM_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
@@ -96,7 +96,13 @@ const model = z
 
 const schema = z.strictObject({
   listen: judged("HOST:PORT.", faultIn(parseListen)).optional(),
-  database: judged("sqlite:PATH.", faultIn(databasePathOf)).optional(),
+  database: judged("sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/NAME.", faultIn(parseDatabase)).optional(),
+  durability: z
+    .enum(["process", "power"])
+    .describe(
+      "power: what was answered survives a power cut; process: the death of the process. Default: process on SQLite, power on PostgreSQL.",
+    )
+    .optional(),
   state: z.enum(["memory"], { error: "must be memory; other stores are not supported by this version" }).optional(),
   data: text("Directory for everything the relay keeps.").min(1, { error: "must not be empty" }).optional(),
   upstreams: z

@@ -17,7 +17,7 @@ import { type PlacedUpstream, placeUpstream } from "./placed-upstream.ts";
 import type { Pricing } from "./pricing.ts";
 import { parseDuration, parseSize } from "./quantity.ts";
 import type { Settings } from "./settings.ts";
-import { databasePathOf, parseListen } from "./values.ts";
+import { parseDatabase, parseListen } from "./values.ts";
 
 export interface FileReading {
   readonly settings: Settings;
@@ -78,11 +78,12 @@ function inOrder(mistakes: readonly ConfigMistake[]): ConfigMistake[] {
 
 function settingsOf(shape: FileShape): Settings {
   const listen = shape.listen === undefined ? null : parseListen(shape.listen);
-  const database = shape.database === undefined ? null : databasePathOf(shape.database);
+  const database = shape.database === undefined ? null : parseDatabase(shape.database);
   return {
     ...(listen !== null && "value" in listen ? listen.value : {}),
-    ...(database !== null && "value" in database ? { databasePath: database.value } : {}),
+    ...(database !== null && "value" in database ? { database: database.value } : {}),
     dataDir: shape.data,
+    durability: shape.durability,
     logLevel: shape.log?.level,
     logFormat: shape.log?.format,
     requestBytesMax: bytes(shape.sizes?.request),

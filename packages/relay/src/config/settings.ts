@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { buildPriceBook } from "../ledger/price-book.ts";
 import { isLoopback } from "./base-url.ts";
-import type { Config, LimitsConfig } from "./config.ts";
+import type { Config, DatabaseConfig, LimitsConfig } from "./config.ts";
 import type { Routing } from "./model-table.ts";
 import { type Pricing, pricingWarnings, SHIPPED_PRICING } from "./pricing.ts";
 
@@ -17,7 +17,8 @@ export interface Settings {
   readonly host?: string | undefined;
   readonly port?: number | undefined;
   readonly dataDir?: string | undefined;
-  readonly databasePath?: string | undefined;
+  readonly database?: DatabaseConfig | undefined;
+  readonly durability?: "process" | "power" | undefined;
   readonly logLevel?: LogLevel | undefined;
   readonly logFormat?: LogFormat | undefined;
   readonly requestBytesMax?: number | undefined;
@@ -52,11 +53,13 @@ export function assembleConfig(
 ): Config {
   const said = mergeLayers(layers);
   const all = { ...DEFAULTS, ...said };
+  const database: DatabaseConfig = said.database ?? { kind: "sqlite", path: join(all.dataDir, "millrace.db") };
   const prices = buildPriceBook(routing.upstreams.values(), pricing);
   return deepFreeze({
     listen: { host: all.host, port: all.port },
     dataDir: all.dataDir,
-    databasePath: said.databasePath ?? join(all.dataDir, "millrace.db"),
+    database,
+    durability: said.durability ?? (database.kind === "sqlite" ? "process" : "power"),
     ...routing,
     prices,
     ...(said.limits === undefined ? {} : { limits: said.limits }),

@@ -1,4 +1,5 @@
 /** Values that the environment, the flags and the file have in common. */
+import type { DatabaseConfig } from "./config.ts";
 
 /** A value, or what is wrong with it, worded to follow its name. */
 export type Parsed<T> = { readonly value: T } | { readonly fault: string };
@@ -18,12 +19,17 @@ export function parseHost(text: string): Parsed<string> {
   return /^[\w.:%-]+$/.test(host) ? { value: host } : { fault: "must be a host name or an address, without scheme and port" };
 }
 
-/** `sqlite:PATH` to its path. */
-export function databasePathOf(text: string): Parsed<string> {
+/** `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/NAME`. What is wrong with it never repeats it. */
+export function parseDatabase(text: string): Parsed<DatabaseConfig> {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
-  if (scheme !== "sqlite") return { fault: "must be sqlite:PATH; other databases are not supported by this version" };
+  if (scheme === "postgres" || scheme === "postgresql") {
+    const url = URL.parse(text);
+    const isWhole = url !== null && url.hostname !== "" && url.pathname.length > 1;
+    return isWhole ? { value: { kind: "postgres", url: text } } : { fault: "must be postgres://USER:PASSWORD@HOST:PORT/NAME" };
+  }
+  if (scheme !== "sqlite") return { fault: "must be sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME" };
   const path = text.slice("sqlite:".length).replace(/^\/\/(?=[^/]|\/)/, "");
-  return path === "" || path === "//" ? { fault: "must be sqlite:PATH, and the path is missing" } : { value: path };
+  return path === "" || path === "//" ? { fault: "must be sqlite:PATH, and the path is missing" } : { value: { kind: "sqlite", path } };
 }
 
 /** `HOST:PORT`, `[::1]:PORT` or `:PORT` (every address). */

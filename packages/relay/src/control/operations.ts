@@ -216,7 +216,8 @@ function wishesOf(limits: Limits): KeyWishes {
 }
 
 function limitsOf(key: KeyRecord): KeyWishes {
-  return { expiresAt: key.expiresAt, scopes: key.scopes, models: key.models, addresses: key.addresses };
+  const { expiresAt, scopes, models, addresses, limits, budgets } = key;
+  return { expiresAt, scopes, models, addresses, limits, budgets };
 }
 
 /** Without the members that were not said. */

@@ -1,4 +1,5 @@
 /** What is kept of every request: one row, and one per attempt. Prompts and answers are not among it. */
+import type { OperationOf } from "../ledger/operation.ts";
 import type { Usage } from "../provider/provider.ts";
 
 /** How a request ended. A closed list; each has a line in the documentation. */
@@ -12,11 +13,14 @@ export type EndReason =
   | "upstream_stalled"
   | "upstream_failed"
   | "upstream_timeout"
+  | "insufficient_credits"
+  | "key_revoked"
+  | "store_unavailable"
   | "relay_stopped"
   | "refused";
 
 /** Where token counts come from. */
-type UsageBasis = "exact" | "estimated" | "none";
+type UsageBasis = "exact" | "estimated" | "checkpoint" | "none";
 
 export interface RequestRow {
   readonly id: string;
@@ -69,13 +73,23 @@ export interface AttemptRow {
   readonly durationMs: number;
 }
 
+/** How a request's hold ends; it is stored together with the request's row. */
+export type Ending = OperationOf<"settle"> | OperationOf<"void">;
+
+/** Where a row is by now. */
+export type Recorded =
+  /** Stored, and the hold with it. */
+  | { readonly isStored: true; readonly chargedNanos: bigint | null }
+  /** On this machine's disk: it is stored, and the hold ended, when the database can again. */
+  | { readonly isStored: false };
+
 /** Keeps rows. Adapters live in `store/`. */
 export interface RowStore {
   /**
-   * Resolves once the row survives the death of this process; rejects when neither the database nor the spool
-   * could take it.
+   * Resolves once the row, and how its hold ends, survives the death of this process; rejects when neither the database
+   * nor the spool could take it.
    */
-  record(row: RequestRow): Promise<void>;
+  record(row: RequestRow, ending?: Ending): Promise<Recorded>;
   /** False when rows wait in such number that no new request may start. */
   readonly hasRoom: boolean;
   readonly waiting: number;

@@ -14,8 +14,8 @@ interface Seat {
 }
 
 /** What a store offers. */
-export interface LedgerStore {
-  commit(seat: Seat, operations: readonly Operation[]): Result[] | Promise<Result[]>;
+export interface LedgerStore<Rider> {
+  commit(seat: Seat, operations: readonly Operation[], riders: readonly (Rider | undefined)[]): Result[] | Promise<Result[]>;
 }
 
 export interface LedgerSettings {
@@ -27,32 +27,47 @@ export interface LedgerSettings {
   readonly onTrouble?: (message: string) => void;
 }
 
-export class Ledger {
-  readonly #queue: LedgerQueue;
+/** @template Rider what the store writes in the transaction of an operation that is not refused. */
+export class Ledger<Rider = unknown> {
+  readonly #queue: LedgerQueue<Rider>;
   readonly #settings: LedgerSettings;
   #epoch = 0;
   #heartbeat: NodeJS.Timeout | null = null;
+  #renewing: Promise<void> | null = null;
 
-  private constructor(store: LedgerStore, settings: LedgerSettings) {
+  /** A ledger that is ready. */
+  static async open<R>(store: LedgerStore<R>, settings: LedgerSettings): Promise<Ledger<R>> {
+    const ledger = new Ledger<R>(store, settings);
+    await ledger.start();
+    return ledger;
+  }
+
+  /** Holds can be ended at once, but none is made before {@link start}. */
+  constructor(store: LedgerStore<Rider>, settings: LedgerSettings) {
     this.#settings = settings;
     const seat = (): Seat => ({ node: settings.node, epoch: this.#epoch, leaseMs: settings.leaseMs });
-    this.#queue = new LedgerQueue(async (operations) => await store.commit(seat(), operations), settings.limits);
+    this.#queue = new LedgerQueue<Rider>(async (operations, riders) => await store.commit(seat(), operations, riders), settings.limits);
   }
 
   /**
    * Ends what an earlier life of this process left, and takes a new epoch.
    * @throws when the store does not answer: nothing may be sold then.
    */
-  static async open(store: LedgerStore, settings: LedgerSettings): Promise<Ledger> {
-    const ledger = new Ledger(store, settings);
-    const result = await ledger.#recover();
+  async start(): Promise<void> {
+    const { leaseMs } = this.#settings;
+    const result = await this.#recover();
     if (!result.ok) throw new Error(`the ledger did not open: ${result.reason ?? result.code}`);
-    if (settings.leaseMs < LEASE_FOREVER_MS) ledger.#heartbeat = setInterval(() => void ledger.#renew(), settings.leaseMs / 4).unref();
-    return ledger;
+    if (leaseMs < LEASE_FOREVER_MS) this.#heartbeat = setInterval(() => void this.#renew(), leaseMs / 4).unref();
   }
 
-  ask(operation: Operation): Promise<Result> {
-    return this.#queue.ask(operation);
+  /** @param rider is stored in the same transaction, unless the operation is refused. */
+  async ask(operation: Operation, rider?: Rider): Promise<Result> {
+    const result = await this.#queue.ask(operation, rider);
+    if (result.ok || result.code !== "stale_epoch" || operation.kind !== "hold") return result;
+    // The lease ran out while the store could not be reached. Once renewed the same is asked again.
+    this.#renewing ??= this.#renew().finally(() => (this.#renewing = null));
+    await this.#renewing;
+    return await this.#queue.ask(operation, rider);
   }
 
   get waiting(): number {

@@ -5,7 +5,7 @@
 import type { Operation, Result } from "./operation.ts";
 
 /** Commits a batch in one transaction. Never asked twice at a time. */
-export type CommitBatch = (operations: readonly Operation[]) => Promise<readonly Result[]>;
+export type CommitBatch<Rider> = (operations: readonly Operation[], riders: readonly (Rider | undefined)[]) => Promise<readonly Result[]>;
 
 export interface QueueLimits {
   /** Operations that wait. More are refused, except those that end a hold, which have twice the room. */
@@ -17,18 +17,20 @@ const LIMITS: QueueLimits = { waitingMax: 10_000, batchMax: 500 };
 /** Holds of unknown outcome that are remembered. Beyond, only a restart's recovery ends them. */
 const ORPHANS_MAX = 100_000;
 
-interface Waiting {
+interface Waiting<Rider> {
   readonly operation: Operation;
+  readonly rider: Rider | undefined;
   readonly answer: (result: Result) => void;
 }
 
 /** Ending a hold sets money free and is bounded by the holds there are: it is refused last. */
 const ENDS: ReadonlySet<Operation["kind"]> = new Set(["settle", "void", "correct", "checkpoint", "renew_lease", "recover"]);
 
-export class LedgerQueue {
-  readonly #commit: CommitBatch;
+/** @template Rider what the store writes in the transaction of an operation that is not refused. */
+export class LedgerQueue<Rider> {
+  readonly #commit: CommitBatch<Rider>;
   readonly #limits: QueueLimits;
-  #waiting: Waiting[] = [];
+  #waiting: Waiting<Rider>[] = [];
   #inFlight = 0;
   #isScheduled = false;
   #isClosed = false;
@@ -36,18 +38,18 @@ export class LedgerQueue {
   /** Holds that were refused as unavailable and may exist all the same. Nobody will use them: they are voided. */
   readonly #orphans = new Set<string>();
 
-  constructor(commit: CommitBatch, limits: Partial<QueueLimits> = {}) {
+  constructor(commit: CommitBatch<Rider>, limits: Partial<QueueLimits> = {}) {
     this.#commit = commit;
     this.#limits = { ...LIMITS, ...limits };
   }
 
   /** Never rejects: a store that fails is a refusal too. */
-  ask(operation: Operation): Promise<Result> {
+  ask(operation: Operation, rider?: Rider): Promise<Result> {
     if (this.#isClosed) return Promise.resolve({ ok: false, code: "store_unavailable", reason: "the ledger is closed" });
     const max = ENDS.has(operation.kind) ? 2 * this.#limits.waitingMax : this.#limits.waitingMax;
     if (this.waiting >= max) return Promise.resolve({ ok: false, code: "store_unavailable", reason: "too many operations wait" });
     return new Promise((answer) => {
-      this.#waiting.push({ operation, answer });
+      this.#waiting.push({ operation, rider, answer });
       this.#schedule();
     });
   }
@@ -79,7 +81,10 @@ export class LedgerQueue {
     this.#inFlight = batch.length;
     const orphans = [...this.#orphans].slice(0, this.#limits.batchMax);
     const voids = orphans.map((id): Operation => ({ kind: "void", id, endReason: "store_unavailable" }));
-    const results = await this.#results([...voids, ...batch.map((waiting) => waiting.operation)]);
+    const results = await this.#results(
+      [...voids, ...batch.map((waiting) => waiting.operation)],
+      [...voids.map(() => undefined), ...batch.map((waiting) => waiting.rider)],
+    );
     this.#inFlight = 0;
     orphans.forEach((id, at) => needsNoMore(results[at]) && this.#orphans.delete(id));
     batch.forEach((waiting, at) => this.#answer(waiting, results[voids.length + at]));
@@ -87,16 +92,16 @@ export class LedgerQueue {
     else for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
-  async #results(operations: readonly Operation[]): Promise<readonly Result[]> {
+  async #results(operations: readonly Operation[], riders: readonly (Rider | undefined)[]): Promise<readonly Result[]> {
     try {
-      return await this.#commit(operations);
+      return await this.#commit(operations, riders);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       return operations.map(() => ({ ok: false, code: "store_unavailable", isUnknown: true, reason }));
     }
   }
 
-  #answer(waiting: Waiting, result: Result | undefined): void {
+  #answer(waiting: Waiting<Rider>, result: Result | undefined): void {
     const known = result ?? { ok: false, code: "store_failed", reason: "the store gave too few answers" };
     const isLost = !known.ok && known.isUnknown === true && waiting.operation.kind === "hold";
     if (isLost && this.#orphans.size < ORPHANS_MAX) this.#orphans.add((waiting.operation as { id: string }).id);

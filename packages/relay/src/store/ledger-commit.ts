@@ -1,14 +1,16 @@
 /** One batch, one transaction: lock, load, decide, write. A batch that fails is halved, so that one bad operation refuses only itself. */
 import { applyBatch } from "../ledger/apply-batch.ts";
+import type { RequestRow } from "../insight/row.ts";
 import type { Operation, Result } from "../ledger/operation.ts";
+import type { Changes, Hold } from "../ledger/state.ts";
 import { loadNodes, loadState } from "./ledger-load.ts";
 import { writeChanges } from "./ledger-write.ts";
-import { GuardFailed, read } from "./sql.ts";
+import { RECOVERED } from "./request-rows.ts";
+import { nowIn, read } from "./sql.ts";
 import type { Dialect, Sql } from "./sql.ts";
-import { kindOfFailure } from "./sql-errors.ts";
-
-/** How often a transaction that lost against another one is tried again. */
-const RETRIES_MAX = 5;
+import { transaction } from "./transaction.ts";
+import { applyWrites } from "./writes.ts";
+import type { Write } from "./writes.ts";
 
 /** Who commits: a process and the epoch its recovery gave it. */
 export interface Seat {
@@ -24,44 +26,25 @@ export interface CommitSettings {
   readonly now: (() => number) | null;
 }
 
+/** What is to be written in an operation's transaction if it is not refused. A row gets what its hold was charged. */
+export type Riders = readonly (readonly Write[] | undefined)[];
+
 /**
  * Answers in the order of the operations, after COMMIT.
  * @throws when the connection is lost: then the outcome is unknown, and the same operations may be asked again.
  */
-export function* commitBatch(settings: CommitSettings, seat: Seat, operations: readonly Operation[]): Sql<Result[]> {
+export function* commitBatch(settings: CommitSettings, seat: Seat, operations: readonly Operation[], riders: Riders = []): Sql<Result[]> {
   if (operations.length === 0) return [];
-  const outcome = yield* tryBatch(settings, seat, operations);
-  if (outcome.ok) return outcome.results;
+  const outcome = yield* transaction(() => decideAndWrite(settings, seat, operations, riders));
+  if (outcome.ok) return outcome.value;
   if (outcome.isEverybody) return operations.map(() => ({ ok: false, code: "store_unavailable", reason: outcome.reason }));
   if (operations.length === 1) return [{ ok: false, code: "store_failed", reason: outcome.reason }];
   const middle = operations.length >> 1;
-  const first = yield* commitBatch(settings, seat, operations.slice(0, middle));
-  return [...first, ...(yield* commitBatch(settings, seat, operations.slice(middle)))];
+  const first = yield* commitBatch(settings, seat, operations.slice(0, middle), riders.slice(0, middle));
+  return [...first, ...(yield* commitBatch(settings, seat, operations.slice(middle), riders.slice(middle)))];
 }
 
-type Outcome =
-  | { readonly ok: true; readonly results: Result[] }
-  /** Nothing is stored. `isEverybody`: no operation is to blame, so halving would not help. */
-  | { readonly ok: false; readonly isEverybody: boolean; readonly reason: string };
-
-function* tryBatch(settings: CommitSettings, seat: Seat, operations: readonly Operation[]): Sql<Outcome> {
-  for (let tries = 1; ; tries++) {
-    try {
-      yield { kind: "begin" };
-      const results = yield* decideAndWrite(settings, seat, operations);
-      yield { kind: "commit" };
-      return { ok: true, results };
-    } catch (error) {
-      const kind = error instanceof GuardFailed ? "conflict" : kindOfFailure(error);
-      if (kind === "connection") throw error;
-      yield { kind: "rollback" };
-      if (kind === "conflict" && tries <= RETRIES_MAX) continue;
-      return { ok: false, isEverybody: kind === "database", reason: error instanceof Error ? error.message : String(error) };
-    }
-  }
-}
-
-function* decideAndWrite(settings: CommitSettings, seat: Seat, operations: readonly Operation[]): Sql<Result[]> {
+function* decideAndWrite(settings: CommitSettings, seat: Seat, operations: readonly Operation[], riders: Riders): Sql<Result[]> {
   const nodes = yield* loadNodes(settings.dialect, operations, seat.node);
   const nowMs = settings.now === null ? yield* databaseNow(settings.dialect) : settings.now();
   const state = yield* loadState(settings.dialect, operations, nodes, nowMs);
@@ -72,12 +55,58 @@ function* decideAndWrite(settings: CommitSettings, seat: Seat, operations: reado
     leaseUntilMs: nowMs + seat.leaseMs,
   });
   yield* writeChanges(settings.dialect, changes);
+  const writes = results.flatMap((result, at) => writesOf(riders[at], result));
+  yield* applyWrites(settings.dialect, [...writes, ...recoveredRows(changes)]);
   return results;
+}
+
+function writesOf(writes: readonly Write[] | undefined, result: Result): readonly Write[] {
+  if (writes === undefined || !result.ok) return [];
+  const charged = result.balances === null ? null : (result.hold?.chargedNanos ?? null);
+  if (charged === null) return writes;
+  return writes.map((write) => (write.kind === "row" ? { ...write, row: { ...write.row, chargeNanos: String(charged) } } : write));
+}
+
+/** Rows of requests whose process died: what is known of them is what their holds say. */
+function recoveredRows(changes: Changes): Write[] {
+  const ended = changes.holds.changed.filter(({ before, after }) => before.state === "open" && after.state === "recovered");
+  return ended.map(({ after }) => ({ kind: "row", row: recoveredRow(after) }));
+}
+
+function recoveredRow(hold: Readonly<Hold>): RequestRow {
+  const { id, accountId, keyId, model, priceId, createdAtMs, inputTokens, outputTokens, walletId, chargedNanos } = hold;
+  return {
+    id,
+    at: createdAtMs,
+    accountId,
+    keyId,
+    model,
+    priceId,
+    door: "unknown",
+    upstream: null,
+    upstreamModel: null,
+    isStream: true,
+    status: 0,
+    endReason: "relay_stopped",
+    errorCode: "relay_stopped",
+    marks: [RECOVERED],
+    usage: { input: inputTokens, cachedInput: 0, cacheWrite: 0, output: outputTokens, reasoning: 0 },
+    basis: hold.basis === "checkpoint" ? "checkpoint" : "none",
+    chargeNanos: walletId === null ? null : String(chargedNanos ?? 0n),
+    costNanos: null,
+    events: 0,
+    bytesOut: 0,
+    ttftMs: null,
+    itlMeanMs: null,
+    itlMaxMs: null,
+    overheadMs: null,
+    durationMs: Math.max(0, (hold.closedAtMs ?? createdAtMs) - createdAtMs),
+    attempts: [],
+  };
 }
 
 /** Read after the locks were taken: it is the instant of the decision, not of the wait. */
 function* databaseNow(dialect: Dialect): Sql<number> {
-  const now = dialect === "sqlite" ? "unixepoch('subsec') * 1000" : "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-  const [row] = yield* read(`SELECT ${now} AS now`, []);
-  return Math.floor(Number(row?.["now"]));
+  const [row] = yield* read(`SELECT ${nowIn(dialect)} AS now`, []);
+  return Number(row?.["now"]);
 }

@@ -2,6 +2,7 @@
  * The ledger's tables, the same for SQLite and PostgreSQL. Money is nano-USD, time is milliseconds since 1970.
  * What the engine promises is asked here again, where a bug in it would still be stopped.
  */
+import { shapeFor } from "./sql.ts";
 import type { Dialect } from "./sql.ts";
 
 const PLATFORM_ACCOUNTS = ["cash", "revenue", "promo_cost", "breakage", "refund_clearing", "adjust"];
@@ -10,10 +11,7 @@ const APPEND_ONLY = ["transfers", "lot_moves", "corrections"];
 
 /** The whole of it, for an empty database. `ledger_accounts` holds our own accounts and a row for every wallet. */
 export function ledgerSchema(dialect: Dialect): string {
-  const tables = TABLES.replaceAll("I64", dialect === "sqlite" ? "INTEGER" : "BIGINT").replaceAll(
-    " TABLE_END",
-    dialect === "sqlite" ? " STRICT" : "",
-  );
+  const tables = shapeFor(dialect, TABLES);
   const accounts = PLATFORM_ACCOUNTS.map((id) => `('${id}', '${id}', 'USD')`).join(", ");
   return `${tables}\nINSERT INTO ledger_accounts (id, kind, currency) VALUES ${accounts};\n${dialect === "sqlite" ? sqliteTriggers() : postgresTriggers()}`;
 }

@@ -1,27 +1,69 @@
 /** Writes what a batch changed. Every update says what it found; a row that is not as it was undoes the batch. */
-import type { Changes, TableChanges } from "../ledger/state.ts";
+import type { Budget, BudgetWindow, Changes, LedgerNode, Lot, Refund, TableChanges, Wallet } from "../ledger/state.ts";
 import { BUDGETS, CORRECTIONS, HOLDS, IDEMPOTENCY, LOT_MOVES, LOTS, NODES, REFUNDS, TRANSFERS, WALLETS, WINDOWS } from "./ledger-shapes.ts";
+import type { HoldRow, IdempotencyRow } from "./ledger-shapes.ts";
 import { deleteRows, insertRows, updateRows } from "./sql.ts";
-import type { Dialect, Sql } from "./sql.ts";
+import type { Column, Dialect, Sql } from "./sql.ts";
 import { columnsOf, valuesOf } from "./sql-shape.ts";
 import type { Shape } from "./sql-shape.ts";
 
+/** A way to change rows: what is set, and what must still be as it was read. */
+interface Update<T> {
+  readonly shape: Shape<T>;
+  readonly set: readonly (keyof T & string)[];
+  readonly match: readonly (keyof T & string)[];
+  readonly guard?: string;
+}
+
+const SET_NODE: Update<LedgerNode> = { shape: NODES, set: ["epoch", "leaseUntilMs"], match: ["id", "epoch"] };
+const SET_BUDGET: Update<Budget> = { shape: BUDGETS, set: ["period", "capNanos"], match: ["id"] };
+const SET_WINDOW: Update<BudgetWindow> = { shape: WINDOWS, set: ["spentNanos", "heldNanos"], match: ["id", "spentNanos", "heldNanos"] };
+const SET_LOT: Update<Lot> = { shape: LOTS, set: ["remainingNanos", "expiredAfterHold"], match: ["id", "remainingNanos"] };
+const SET_REFUND: Update<Refund> = { shape: REFUNDS, set: ["state", "closedAtMs"], match: ["id"], guard: " AND state = 'reserved'" };
+const SET_WALLET: Update<Wallet> = {
+  shape: WALLETS,
+  set: ["balanceNanos", "heldNanos", "floorNanos", "status", "seq", "holdCount"],
+  match: ["id", "seq", "heldNanos"],
+};
+const SET_HOLD: Update<HoldRow> = {
+  shape: HOLDS,
+  set: [
+    "amountNanos",
+    "state",
+    "checkpointSeq",
+    "checkpointNanos",
+    "inputTokens",
+    "outputTokens",
+    "chargedNanos",
+    "basis",
+    "endReason",
+    "closedAtMs",
+    "writtenOffNanos",
+  ],
+  match: ["id"],
+  guard: " AND holds.state = 'open'",
+};
+
+const LEDGER_ACCOUNT: readonly Column[] = ["id", "kind", "currency"].map((name) => ({ name, type: "text" }));
+const HOLD_BUDGET: readonly Column[] = ["hold_id", "window_id"].map((name) => ({ name, type: "text" }));
+const FREED_KEY: readonly (keyof IdempotencyRow)[] = ["accountId", "key", "holdId"];
+
 export function* writeChanges(dialect: Dialect, changes: Changes): Sql<void> {
-  yield* update(dialect, NODES, changes.nodes, ["epoch", "leaseUntilMs"], ["id", "epoch"]);
+  yield* update(dialect, SET_NODE, changes.nodes);
   yield* add(dialect, NODES, changes.nodes.added);
   yield* writeWallets(dialect, changes.wallets);
-  yield* update(dialect, BUDGETS, changes.budgets, ["period", "capNanos"], ["id"]);
+  yield* update(dialect, SET_BUDGET, changes.budgets);
   yield* add(dialect, BUDGETS, changes.budgets.added);
-  yield* update(dialect, WINDOWS, changes.windows, ["spentNanos", "heldNanos"], ["id", "spentNanos", "heldNanos"]);
+  yield* update(dialect, SET_WINDOW, changes.windows);
   yield* add(dialect, WINDOWS, changes.windows.added);
   yield* writeHolds(dialect, changes.holds);
   yield* writeIdempotency(dialect, changes);
-  yield* update(dialect, LOTS, changes.lots, ["remainingNanos", "expiredAfterHold"], ["id", "remainingNanos"]);
+  yield* update(dialect, SET_LOT, changes.lots);
   yield* add(dialect, LOTS, changes.lots.added);
   yield* add(dialect, TRANSFERS, changes.transfers);
   yield* add(dialect, LOT_MOVES, changes.lotMoves);
   yield* add(dialect, CORRECTIONS, changes.corrections);
-  yield* update(dialect, REFUNDS, changes.refunds, ["state", "closedAtMs"], ["id"], " AND state = 'reserved'");
+  yield* update(dialect, SET_REFUND, changes.refunds);
   yield* add(dialect, REFUNDS, changes.refunds.added);
 }
 
@@ -35,81 +77,28 @@ function* add<T>(dialect: Dialect, shape: Shape<T>, rows: readonly Readonly<T>[]
   );
 }
 
-/** Sets `set` where the `match` properties are still as they were before. */
-function* update<T>(
-  dialect: Dialect,
-  shape: Shape<T>,
-  { changed }: TableChanges<T>,
-  set: readonly (keyof T & string)[],
-  match: readonly (keyof T & string)[],
-  guard = "",
-): Sql<void> {
+function* update<T>(dialect: Dialect, { shape, set, match, guard = "" }: Update<T>, { changed }: TableChanges<T>): Sql<void> {
   if (changed.length === 0) return;
   const rows = changed.map(({ before, after }) => [...valuesOf(shape, after, set), ...valuesOf(shape, before, match)]);
   yield* updateRows(dialect, shape.table, columnsOf(shape, set), columnsOf(shape, match), rows, guard);
 }
 
 function* writeWallets(dialect: Dialect, wallets: Changes["wallets"]): Sql<void> {
-  yield* update(
-    dialect,
-    WALLETS,
-    wallets,
-    ["balanceNanos", "heldNanos", "floorNanos", "status", "seq", "holdCount"],
-    ["id", "seq", "heldNanos"],
-  );
-  yield* insertRows(
-    dialect,
-    "ledger_accounts",
-    [
-      { name: "id", type: "text" },
-      { name: "kind", type: "text" },
-      { name: "currency", type: "text" },
-    ],
-    wallets.added.map((wallet) => [wallet.id, "wallet", "USD"]),
-  );
+  yield* update(dialect, SET_WALLET, wallets);
+  const accounts = wallets.added.map((wallet) => [wallet.id, "wallet", "USD"]);
+  yield* insertRows(dialect, "ledger_accounts", LEDGER_ACCOUNT, accounts);
   yield* add(dialect, WALLETS, wallets.added);
 }
 
 function* writeHolds(dialect: Dialect, holds: Changes["holds"]): Sql<void> {
-  yield* update(
-    dialect,
-    HOLDS,
-    holds,
-    [
-      "amountNanos",
-      "state",
-      "checkpointSeq",
-      "checkpointNanos",
-      "inputTokens",
-      "outputTokens",
-      "chargedNanos",
-      "basis",
-      "endReason",
-      "closedAtMs",
-      "writtenOffNanos",
-    ],
-    ["id"],
-    " AND holds.state = 'open'",
-  );
+  yield* update(dialect, SET_HOLD, holds);
   yield* add(dialect, HOLDS, holds.added);
-  yield* insertRows(
-    dialect,
-    "hold_budgets",
-    [
-      { name: "hold_id", type: "text" },
-      { name: "window_id", type: "text" },
-    ],
-    holds.added.flatMap((hold) => hold.windowIds.map((windowId) => [hold.id, windowId])),
-  );
+  const windows = holds.added.flatMap((hold) => hold.windowIds.map((windowId) => [hold.id, windowId]));
+  yield* insertRows(dialect, "hold_budgets", HOLD_BUDGET, windows);
 }
 
 function* writeIdempotency(dialect: Dialect, changes: Changes): Sql<void> {
-  const keys = ["accountId", "key", "holdId"] as const;
-  yield* deleteRows(
-    dialect,
-    IDEMPOTENCY.table,
-    columnsOf(IDEMPOTENCY, keys),
-    changes.idempotencyFreed.map((freed) => [freed.accountId, freed.key, freed.holdId]),
-  );
+  const freed = changes.idempotencyFreed.map(({ accountId, key, holdId }) => [accountId, key, holdId]);
+  yield* deleteRows(dialect, IDEMPOTENCY.table, columnsOf(IDEMPOTENCY, FREED_KEY), freed);
   yield* add(dialect, IDEMPOTENCY, changes.idempotencyAdded);
 }

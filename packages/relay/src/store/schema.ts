@@ -1,8 +1,45 @@
-/** The database's shape as numbered steps. A step that has landed is never edited; the next one follows it. */
-import type { DatabaseSync } from "node:sqlite";
+/**
+ * The database's shape as numbered steps, per kind of database. A step that has landed is never edited; the next one
+ * follows it. PostgreSQL came later: its first step makes what SQLite's first four do.
+ */
 import { ledgerSchema } from "./ledger-schema.ts";
+import { shapeFor } from "./sql.ts";
+import type { Dialect } from "./sql.ts";
 
-const STEPS: readonly string[] = [
+const REQUESTS = `
+  CREATE TABLE requests (
+    id TEXT PRIMARY KEY, at I64 NOT NULL, account_id TEXT NOT NULL, key_id TEXT NOT NULL, door TEXT NOT NULL,
+    model TEXT NOT NULL, upstream TEXT, upstream_model TEXT, stream I64 NOT NULL CHECK (stream IN (0, 1)),
+    status I64 NOT NULL, end_reason TEXT NOT NULL, error_code TEXT, marks TEXT NOT NULL,
+    input_tokens I64 NOT NULL, cached_input_tokens I64 NOT NULL, cache_write_tokens I64 NOT NULL,
+    output_tokens I64 NOT NULL, reasoning_tokens I64 NOT NULL,
+    basis TEXT NOT NULL CHECK (basis IN ('exact', 'estimated', 'checkpoint', 'none')),
+    events I64 NOT NULL, bytes_out I64 NOT NULL,
+    ttft_ms F64, itl_mean_ms F64, itl_max_ms F64, overhead_ms F64, duration_ms F64 NOT NULL,
+    price_id TEXT, charge_nanos I64, cost_nanos I64
+  ) TABLE_END;`;
+
+const REQUEST_INDEXES = `
+  CREATE INDEX requests_at ON requests(at, id);
+  CREATE INDEX requests_account ON requests(account_id, at, id);`;
+
+/** Sums that summaries are read from: over millions of requests they are a few thousand rows. */
+const USAGE_SUMS = `
+  CREATE TABLE usage_sums (
+    period TEXT NOT NULL CHECK (period IN ('hour', 'day')), starts_at I64 NOT NULL, account_id TEXT NOT NULL, key_id TEXT NOT NULL,
+    model TEXT NOT NULL, upstream TEXT NOT NULL, requests I64 NOT NULL, errors I64 NOT NULL,
+    input_tokens I64 NOT NULL, cached_input_tokens I64 NOT NULL, cache_write_tokens I64 NOT NULL,
+    output_tokens I64 NOT NULL, reasoning_tokens I64 NOT NULL, charge_nanos I64 NOT NULL, cost_nanos I64 NOT NULL,
+    PRIMARY KEY (period, starts_at, account_id, key_id, model, upstream)
+  ) TABLE_END;
+  CREATE INDEX usage_sums_account ON usage_sums(account_id, period, starts_at);`;
+
+/** Counts changes of accounts and keys, so that each of several relays sees what the others did. */
+const CONTROL_VERSION = `
+  CREATE TABLE control_version (id I64 PRIMARY KEY CHECK (id = 1), version I64 NOT NULL) TABLE_END;
+  INSERT INTO control_version (id, version) VALUES (1, 0);`;
+
+const SQLITE_FIRST: readonly string[] = [
   `
   CREATE TABLE accounts (
     id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, metered INTEGER NOT NULL CHECK (metered IN (0, 1)), created_at INTEGER NOT NULL
@@ -45,30 +82,87 @@ const STEPS: readonly string[] = [
   ALTER TABLE requests ADD COLUMN cost_nanos INTEGER;
   ${ledgerSchema("sqlite")}
   `,
+  `
+  CREATE TABLE attempts_kept AS SELECT * FROM attempts;
+  DROP TABLE attempts;
+  ALTER TABLE requests RENAME TO requests_kept;
+  DROP INDEX requests_at;
+  DROP INDEX requests_account;
+  ${shapeFor("sqlite", REQUESTS)}
+  INSERT INTO requests SELECT * FROM requests_kept;
+  DROP TABLE requests_kept;
+  CREATE TABLE attempts (
+    request_id TEXT NOT NULL REFERENCES requests(id), n INTEGER NOT NULL, upstream TEXT NOT NULL, upstream_model TEXT NOT NULL,
+    outcome TEXT NOT NULL, status INTEGER, detail TEXT, upstream_request_id TEXT,
+    input_tokens INTEGER, cached_input_tokens INTEGER, cache_write_tokens INTEGER, output_tokens INTEGER, reasoning_tokens INTEGER,
+    ttft_ms REAL, duration_ms REAL NOT NULL,
+    PRIMARY KEY (request_id, n)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO attempts SELECT * FROM attempts_kept;
+  DROP TABLE attempts_kept;
+  ${REQUEST_INDEXES}
+  ${shapeFor("sqlite", USAGE_SUMS)}
+  ${["hour", "day"].map(sumsOf).join("")}
+  ${shapeFor("sqlite", CONTROL_VERSION)}
+  ALTER TABLE accounts ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE keys ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE keys ADD COLUMN limits TEXT;
+  ALTER TABLE keys ADD COLUMN budgets TEXT;
+  `,
 ];
 
-/** Version that this program writes. */
-const SCHEMA_VERSION: number = STEPS.length;
+const POSTGRES_FIRST: readonly string[] = [
+  shapeFor(
+    "postgres",
+    `
+  CREATE TABLE accounts (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, metered I64 NOT NULL CHECK (metered IN (0, 1)), created_at I64 NOT NULL, tier TEXT,
+    status TEXT NOT NULL CHECK (status IN ('active', 'suspended', 'closed')), version I64 NOT NULL
+  ) TABLE_END;
+  CREATE INDEX accounts_version ON accounts(version);
+  CREATE TABLE keys (
+    id TEXT PRIMARY KEY, account_id TEXT NOT NULL REFERENCES accounts(id), name TEXT NOT NULL,
+    sha256 BYTEA NOT NULL UNIQUE CHECK (octet_length(sha256) = 32), hint TEXT NOT NULL,
+    created_at I64 NOT NULL, expires_at I64, revoked_at I64, scopes TEXT, models TEXT, addresses TEXT, limits TEXT, budgets TEXT,
+    version I64 NOT NULL
+  ) TABLE_END;
+  CREATE INDEX keys_version ON keys(version);
+  ${REQUESTS}
+  ${REQUEST_INDEXES}
+  CREATE TABLE attempts (
+    request_id TEXT NOT NULL REFERENCES requests(id), n I64 NOT NULL, upstream TEXT NOT NULL, upstream_model TEXT NOT NULL,
+    outcome TEXT NOT NULL, status I64, detail TEXT, upstream_request_id TEXT,
+    input_tokens I64, cached_input_tokens I64, cache_write_tokens I64, output_tokens I64, reasoning_tokens I64,
+    ttft_ms F64, duration_ms F64 NOT NULL, PRIMARY KEY (request_id, n)
+  ) TABLE_END;
+  ${USAGE_SUMS}
+  ${CONTROL_VERSION}
+  ${ledgerSchema("postgres")}`,
+  ),
+];
 
-/**
- * Brings a database to {@link SCHEMA_VERSION}, all steps or none.
- * @throws when the file was written by a newer program: serving on could lose what it knows.
- */
-export function migrate(database: DatabaseSync): void {
-  const found = Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
-  if (found > SCHEMA_VERSION) {
-    throw new Error(
-      `the database has schema version ${found}, this program knows ${SCHEMA_VERSION}: run the newer millrace, or restore a backup made before it`,
-    );
-  }
-  if (found === SCHEMA_VERSION) return;
-  database.exec("BEGIN IMMEDIATE");
-  try {
-    for (const step of STEPS.slice(found)) database.exec(step);
-    database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
-    database.exec("COMMIT");
-  } catch (error) {
-    database.exec("ROLLBACK");
-    throw error;
-  }
+/** Steps that are the same for both. */
+const SHARED: readonly string[] = [];
+
+/** Every step so far; their number is the version that this program writes. */
+export function schemaSteps(dialect: Dialect): readonly string[] {
+  const first = dialect === "sqlite" ? SQLITE_FIRST : POSTGRES_FIRST;
+  return [...first, ...SHARED.map((step) => shapeFor(dialect, step))];
+}
+
+/** Sums of the rows of an older database. */
+function sumsOf(period: string): string {
+  const ms = period === "hour" ? 3_600_000 : 86_400_000;
+  return `
+  INSERT INTO usage_sums SELECT '${period}', at - at % ${ms}, account_id, key_id, model, coalesce(upstream, ''), count(*), sum(error_code IS NOT NULL),
+    sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens),
+    coalesce(sum(charge_nanos), 0), coalesce(sum(cost_nanos), 0)
+    FROM requests GROUP BY 2, 3, 4, 5, 6;`;
+}
+
+/** What is wrong with a database of such a version, or null: an older program could lose what a newer one knows. */
+export function versionFault(dialect: Dialect, found: number): string | null {
+  const known = schemaSteps(dialect).length;
+  if (found <= known) return null;
+  return `the database has schema version ${found}, this program knows ${known}: run the newer millrace, or restore a backup made before it`;
 }

@@ -1,37 +1,48 @@
 /**
- * A file of rows that the database could not take in time. Appended line by line; read back when it can again. A
- * reserve of the same disk is given up when the disk is full, so that the answers under way still find room.
+ * A file of what the database could not take in time: rows, and how their holds end. Appended line by line; read back
+ * when it can again. A reserve of the same disk is given up when the disk is full, so that the answers under way still
+ * find room.
  */
 import {
   appendFileSync,
   closeSync,
+  createReadStream,
   existsSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
   openSync,
-  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
-import type { RequestRow } from "../insight/row.ts";
+import { createInterface } from "node:readline";
+import type { Ending, RequestRow } from "../insight/row.ts";
 
 const RESERVE_BYTES = 512 * 1024;
+/** A file of this size takes no more, so no new request starts: the disk is needed for other things too. */
+const SPOOL_BYTES_MAX = 1024 ** 3;
+/** Entries that are stored at once. */
+const BATCH = 500;
 
-/** What an earlier process left. */
-export interface Spooled {
-  readonly rows: readonly RequestRow[];
-  /** Lines that are no rows; they are kept in a file beside. */
+export interface SpoolEntry {
+  readonly row: RequestRow;
+  /** How the request's hold ends, where it has one. */
+  readonly ending: Ending | null;
+}
+
+export interface Drained {
+  /** Lines that are no entries; they are kept in a file beside. */
   readonly badLines: number;
-  /** Forgets them, once they are stored. */
-  forget(): void;
+  /** All of it is stored, and the file is gone. */
+  readonly isEmpty: boolean;
 }
 
 export class Spool {
   readonly #path: string;
   #file: number | null = null;
+  #bytes = 0;
 
   constructor(path: string) {
     this.#path = path;
@@ -51,51 +62,74 @@ export class Spool {
     return `${this.#path}.reserve`;
   }
 
-  /** Appends one row. @throws when the disk will not take it; the file is then as it was. */
-  append(row: RequestRow): void {
+  get hasRoom(): boolean {
+    return this.#bytes < SPOOL_BYTES_MAX;
+  }
+
+  /** Appends one entry. @throws when the disk will not take it; the file is then as it was. */
+  append(entry: SpoolEntry): void {
     try {
-      this.#append(row);
+      this.#append(entry);
     } catch (error) {
       if (!existsSync(this.#reservePath)) throw error;
       rmSync(this.#reservePath);
-      this.#append(row);
+      this.#append(entry);
     }
   }
 
-  #append(row: RequestRow): void {
+  #append(entry: SpoolEntry): void {
     this.#file ??= openSync(this.#path, "a", 0o600);
     const before = fstatSync(this.#file).size;
     // Each line brings its own beginning: what a crash left torn before it is then a line of its own.
-    const line = Buffer.from(`${before === 0 ? "" : "\n"}${JSON.stringify(row)}`);
+    const line = Buffer.from(`${before === 0 ? "" : "\n"}${lineOf(entry)}`);
     try {
       let written = 0;
       while (written < line.length) written += writeSync(this.#file, line, written);
       fsyncSync(this.#file);
+      this.#bytes = before + line.length;
     } catch (error) {
       ftruncateSync(this.#file, before);
       throw error;
     }
   }
 
-  /** Hands over what is in the file. A line that is no row was torn by a crash before it was acknowledged. */
-  takeOver(): Spooled {
+  /**
+   * Reads what is in the file and gives it to `store`, a part at a time; entries may be given again after a failure.
+   * @param store false when a part could not be stored: the rest is left for later.
+   */
+  async drain(store: (entries: readonly SpoolEntry[]) => Promise<boolean>): Promise<Drained> {
+    let badLines = 0;
+    for (let taken = this.#take(); taken !== null; taken = this.#take()) {
+      const bad = await this.#drainFile(taken, store);
+      if (bad === null) return { badLines, isEmpty: false };
+      badLines += bad;
+    }
+    return { badLines, isEmpty: true };
+  }
+
+  /** @returns the number of bad lines; null when something could not be stored. */
+  async #drainFile(path: string, store: (entries: readonly SpoolEntry[]) => Promise<boolean>): Promise<number | null> {
+    const bad: string[] = [];
+    for await (const lines of linesOf(path)) {
+      const entries = lines.map(entryOf);
+      bad.push(...lines.filter((_, at) => entries[at] === null));
+      if (!(await store(entries.filter((entry) => entry !== null)))) return null;
+    }
+    if (bad.length > 0) appendFileSync(`${this.#path}.bad`, `${bad.join("\n")}\n`, { mode: 0o600 });
+    rmSync(path, { force: true });
+    return bad.length;
+  }
+
+  /** The file that is read, which nothing is appended to; null when there is nothing to read. */
+  #take(): string | null {
     this.close();
     const taken = `${this.#path}.taken`;
-    if (existsSync(this.#path)) {
-      if (!existsSync(taken)) renameSync(this.#path, taken);
-      else {
-        appendFileSync(taken, `\n${readFileSync(this.#path, "utf8")}`);
-        rmSync(this.#path);
-      }
-    }
-    if (!existsSync(taken)) return { rows: [], badLines: 0, forget: () => undefined };
-    const lines = readFileSync(taken, "utf8")
-      .split("\n")
-      .filter((line) => line !== "");
-    const rows = lines.map(rowOf);
-    const bad = lines.filter((_, at) => rows[at] === null);
-    if (bad.length > 0) appendFileSync(`${this.#path}.bad`, `${bad.join("\n")}\n`, { mode: 0o600 });
-    return { rows: rows.filter((row) => row !== null), badLines: bad.length, forget: () => rmSync(taken, { force: true }) };
+    if (!existsSync(this.#path)) return existsSync(taken) ? taken : null;
+    // What an earlier try left comes first; the newer file waits for its turn.
+    if (existsSync(taken)) return taken;
+    renameSync(this.#path, taken);
+    this.#bytes = 0;
+    return taken;
   }
 
   close(): void {
@@ -104,10 +138,30 @@ export class Spool {
   }
 }
 
-function rowOf(line: string): RequestRow | null {
+async function* linesOf(path: string): AsyncGenerator<string[]> {
+  let lines: string[] = [];
+  for await (const line of createInterface({ input: createReadStream(path, "utf8"), crlfDelay: Infinity })) {
+    if (line !== "") lines.push(line);
+    if (lines.length < BATCH) continue;
+    yield lines;
+    lines = [];
+  }
+  if (lines.length > 0) yield lines;
+}
+
+function lineOf({ row, ending }: SpoolEntry): string {
+  return JSON.stringify({ row, ending: ending?.kind === "settle" ? { ...ending, costNanos: String(ending.costNanos) } : ending });
+}
+
+/** A line that is no entry was torn by a crash before it was acknowledged. */
+function entryOf(line: string): SpoolEntry | null {
   try {
-    const value = JSON.parse(line) as RequestRow;
-    return typeof value.id === "string" && Array.isArray(value.attempts) ? value : null;
+    const value = JSON.parse(line) as { row?: RequestRow; ending?: Ending | null } & Partial<RequestRow>;
+    // Lines of an earlier version are rows alone.
+    const row = value.row ?? (value as RequestRow);
+    if (typeof row.id !== "string" || !Array.isArray(row.attempts)) return null;
+    const ending = value.ending ?? null;
+    return { row, ending: ending?.kind === "settle" ? { ...ending, costNanos: BigInt(ending.costNanos) } : ending };
   } catch {
     return null;
   }

@@ -5,9 +5,9 @@
 
 export type Dialect = "sqlite" | "postgres";
 
-/** Everything the ledger stores is one of these two. */
-type SqlType = "text" | "bigint";
-export type SqlValue = string | bigint | number | null;
+/** Types as PostgreSQL casts to them; SQLite takes values as they are. */
+export type SqlType = "text" | "bigint" | "double precision" | "bytea";
+export type SqlValue = string | bigint | number | Uint8Array | null;
 
 export type Statement =
   | { readonly kind: "begin" | "commit" | "rollback" }
@@ -35,6 +35,22 @@ export function among(dialect: Dialect, column: string): string {
   return dialect === "sqlite" ? `${column} IN (SELECT value FROM json_each(?))` : `${column} = ANY(?::text[])`;
 }
 
+/** Text of a schema for one dialect: `I64`, `F64` and `TABLE_END` stand for what is called differently. */
+export function shapeFor(dialect: Dialect, text: string): string {
+  const isSqlite = dialect === "sqlite";
+  return text
+    .replaceAll("I64", isSqlite ? "INTEGER" : "BIGINT")
+    .replaceAll("F64", isSqlite ? "REAL" : "DOUBLE PRECISION")
+    .replaceAll(" TABLE_END", isSqlite ? " STRICT" : "");
+}
+
+/** The database's clock, in milliseconds since 1970. */
+export function nowIn(dialect: Dialect): string {
+  return dialect === "sqlite"
+    ? "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    : "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+}
+
 /** Locks the rows of a read until the transaction ends. SQLite has one writer and needs none. */
 export function lockRows(dialect: Dialect): string {
   return dialect === "sqlite" ? "" : " FOR UPDATE";
@@ -57,13 +73,33 @@ export interface Column {
 
 type Values = readonly (readonly SqlValue[])[];
 
+/** Text of a statement by the list of columns it is made from: building it for each batch costs more than running it. */
+const insertTexts = new WeakMap<readonly Column[], Map<string, string>>();
+
 export function* insertRows(dialect: Dialect, table: string, columns: readonly Column[], rows: Values): Sql<void> {
-  const names = columns.map((column) => column.name).join(", ");
-  const source = dialect === "sqlite" ? `VALUES (${columns.map(() => "?").join(", ")})` : `SELECT * FROM unnest(${arrays(columns)})`;
-  yield* writeRows(`INSERT INTO ${table} (${names}) ${source}`, columns, rows);
+  yield* writeRows(insertOf(dialect, table, columns, ""), columns, rows);
 }
 
-/** Sets `set` in the rows whose `match` columns still have the values they were read with. Rows: set first, then match. */
+/** Inserts or adds to what is there. @param end `ON CONFLICT ...` and what follows it. */
+export function* upsertRows(dialect: Dialect, table: string, columns: readonly Column[], rows: Values, end: string): Sql<void> {
+  yield* writeRows(insertOf(dialect, table, columns, end), columns, rows);
+}
+
+function insertOf(dialect: Dialect, table: string, columns: readonly Column[], end: string): string {
+  let known = insertTexts.get(columns);
+  if (known === undefined) insertTexts.set(columns, (known = new Map<string, string>()));
+  let text = known.get(dialect);
+  if (text !== undefined) return text;
+  const names = columns.map((column) => column.name).join(", ");
+  const source = dialect === "sqlite" ? `VALUES (${columns.map(() => "?").join(", ")})` : `SELECT * FROM unnest(${arrays(columns)})`;
+  known.set(dialect, (text = `INSERT INTO ${table} (${names}) ${source} ${end}`));
+  return text;
+}
+
+/**
+ * Sets `set` in the rows whose `match` columns still have the values they were read with. Rows: set first, then match. The
+ * same two lists of columns always go with the same table and guard.
+ */
 export function* updateRows(
   dialect: Dialect,
   table: string,
@@ -72,11 +108,26 @@ export function* updateRows(
   rows: Values,
   guard = "",
 ): Sql<void> {
-  const sql =
+  if (rows.length === 0) return;
+  const sql = updateOf(dialect, table, set, match, guard);
+  yield* writeRows(sql, [...set, ...match], rows);
+}
+
+const updateTexts = new WeakMap<readonly Column[], WeakMap<readonly Column[], Map<string, string>>>();
+
+function updateOf(dialect: Dialect, table: string, set: readonly Column[], match: readonly Column[], guard: string): string {
+  let ofSet = updateTexts.get(set);
+  if (ofSet === undefined) updateTexts.set(set, (ofSet = new WeakMap<readonly Column[], Map<string, string>>()));
+  let known = ofSet.get(match);
+  if (known === undefined) ofSet.set(match, (known = new Map<string, string>()));
+  let text = known.get(dialect);
+  if (text !== undefined) return text;
+  text =
     dialect === "sqlite"
       ? `UPDATE ${table} SET ${set.map((column) => `${column.name} = ?`).join(", ")} WHERE ${match.map((column) => `${column.name} = ?`).join(" AND ")}${guard}`
       : `UPDATE ${table} SET ${set.map((column, at) => `${column.name} = v.s${at}`).join(", ")} FROM unnest(${arrays([...set, ...match])}) AS v(${aliases(set, match)}) WHERE ${match.map((column, at) => `${table}.${column.name} = v.m${at}`).join(" AND ")}${guard}`;
-  yield* writeRows(sql, [...set, ...match], rows);
+  known.set(dialect, text);
+  return text;
 }
 
 /** Deletes rows that may be gone already. */

@@ -20,11 +20,10 @@ afterEach(() => rmSync(dir, { recursive: true }));
 /** A start of the relay: a ring read anew from what is stored. */
 function ring(): KeyRing {
   const store: KeyStore = {
-    list: () => [...stored],
     insert: async (key) => void stored.push(key),
     update: async (changed) => void (stored = stored.map((key) => (key.id === changed.id ? changed : key))),
   };
-  return new KeyRing(store);
+  return new KeyRing(store, stored);
 }
 
 const fileKey = (): string => readFileSync(path, "utf8").trim();

@@ -8,7 +8,8 @@ test("the defaults are the documented ones", () => {
   expect(configOf({})).toMatchObject({
     listen: { host: "127.0.0.1", port: 8787 },
     dataDir: "./data",
-    databasePath: "data/millrace.db",
+    database: { kind: "sqlite", path: "data/millrace.db" },
+    durability: "process",
     firstKey: null,
     adminToken: null,
     log: { level: "info", format: "json" },
@@ -46,7 +47,7 @@ test("every variable is read, cleaned of what people paste", () => {
   });
   expect(config).toMatchObject({
     listen: { host: "0.0.0.0", port: 0 },
-    databasePath: "/var/lib/millrace/millrace.db",
+    database: { kind: "sqlite", path: "/var/lib/millrace/millrace.db" },
     adminToken: `mra_${LONG}`,
     firstKey: `sk-${LONG}`,
     log: { level: "warn", format: "text" },
@@ -60,14 +61,15 @@ test.each([
   ["sqlite:/a/b.db", "/a/b.db"],
   ["sqlite:///a/b.db", "/a/b.db"],
 ])("MILLRACE_DATABASE_URL=%s is the file %s", (url, path) => {
-  expect(configOf({ MILLRACE_DATABASE_URL: url }).databasePath).toBe(path);
+  expect(configOf({ MILLRACE_DATABASE_URL: url }).database).toEqual({ kind: "sqlite", path });
 });
 
 test.each([
   ["MILLRACE_HOST", "http://0.0.0.0", "must be a host name or an address, without scheme and port."],
   ["MILLRACE_PORT", "80a", "must be a port number from 0 to 65535."],
   ["MILLRACE_PORT", "65536", "must be a port number from 0 to 65535."],
-  ["MILLRACE_DATABASE_URL", "postgres://u:p@h/d", "must be sqlite:PATH; other databases are not supported by this version."],
+  ["MILLRACE_DATABASE_URL", "mysql://u:p@h/d", "must be sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME."],
+  ["MILLRACE_DATABASE_URL", "postgres://u:p@h/", "must be postgres://USER:PASSWORD@HOST:PORT/NAME."],
   ["MILLRACE_DATABASE_URL", "sqlite:", "must be sqlite:PATH, and the path is missing."],
   ["MILLRACE_STATE_URL", "redis://h", "must be memory; other stores are not supported by this version."],
   ["MILLRACE_ADMIN_TOKEN", `mra_${LONG.slice(1)}`, "must be mra_ followed by at least 32 characters."],

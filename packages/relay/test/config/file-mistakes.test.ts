@@ -8,7 +8,7 @@ describe("a mistake has its line and column", () => {
     ["listen: 8787", "1:9 listen must be text; put it in quotation marks."],
     ["listen: localhost", "1:9 listen must be HOST:PORT, e.g. 127.0.0.1:8787."],
     ["listen: a:99999", "1:9 listen must be HOST:PORT, e.g. 127.0.0.1:8787."],
-    ["database: postgres://h/d", "1:11 database must be sqlite:PATH; other databases are not supported by this version."],
+    ["database: mysql://h/d", "1:11 database must be sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME."],
     ["state: redis://h", "1:8 state must be memory; other stores are not supported by this version."],
     ["migrations: {}", "1:1 migrations is not supported by this version; remove it."],
     ["log: { level: loud }", "1:15 log.level must be one of trace, debug, info, warn, error, silent."],

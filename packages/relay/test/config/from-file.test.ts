@@ -29,7 +29,7 @@ describe("a file", () => {
     expect(config).toMatchObject({
       listen: { host: "127.0.0.1", port: 9999 },
       dataDir: "./x",
-      databasePath: "./x/millrace.db",
+      database: { kind: "sqlite", path: "./x/millrace.db" },
       takesAnyModel: [],
       log: { level: "debug", format: "text" },
       sizes: { requestBytesMax: 1_048_576, answerBytesMax: 2_147_483_648 },

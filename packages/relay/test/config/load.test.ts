@@ -58,7 +58,7 @@ test("flags win over the environment, that over .env, that over the file, that o
     shutdown: { delayMs: 0, drainMs: 1000 },
     sizes: { requestBytesMax: 16_777_216 },
   });
-  expect((await loaded({ port: 0, data: "here" })).databasePath).toBe("here/millrace.db");
+  expect((await loaded({ port: 0, data: "here" })).database).toEqual({ kind: "sqlite", path: "here/millrace.db" });
 });
 
 test("a .env beside the process is enough, and an empty variable of the real environment still wins", async () => {

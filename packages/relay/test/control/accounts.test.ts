@@ -128,12 +128,13 @@ test.each([
 test("accounts and limits of keys are there again after a start", async () => {
   const { json } = await admin("POST", "accounts", { name: "shop", metered: true });
   const { id } = await newKey({ account_id: json["id"], scopes: ["chat"], models: ["m"], addresses: ["::1", "127.0.0.1"] });
-  expect(relay.store.listAccounts().find((account) => account.id === json["id"])).toMatchObject({
+  const { accounts, keys } = await relay.books.store.query("records", { since: -1 });
+  expect(accounts.find((account) => account.id === json["id"])).toMatchObject({
     name: "shop",
     isMetered: true,
     status: "active",
   });
-  expect(relay.store.list().find((key) => key.id === id)).toMatchObject({
+  expect(keys.find((key) => key.id === id)).toMatchObject({
     scopes: ["chat"],
     models: ["m"],
     addresses: ["::1", "127.0.0.1"],

@@ -5,6 +5,7 @@ import { Ledger, LEASE_FOREVER_MS } from "../../src/ledger/ledger.ts";
 import type { LedgerStore } from "../../src/ledger/ledger.ts";
 import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
 import { SqliteLedger } from "../../src/store/ledger-sqlite.ts";
+import type { Write } from "../../src/store/writes.ts";
 import { hold, settle } from "./operations.ts";
 import { openSqlite } from "./sqlite-file.ts";
 
@@ -12,7 +13,7 @@ const WORKERS = 20;
 
 const place = JSON.parse(process.argv[2] ?? "") as { readonly sqlite?: string; readonly postgres?: ClientConfig; readonly life: string };
 
-function openStore(): LedgerStore {
+function openStore(): LedgerStore<readonly Write[]> {
   if (place.postgres !== undefined) return new PostgresLedger({ connection: place.postgres });
   if (place.sqlite === undefined) throw new Error("no store");
   return new SqliteLedger(openSqlite(place.sqlite));

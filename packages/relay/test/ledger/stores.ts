@@ -8,8 +8,9 @@ import type { Operation, Result } from "../../src/ledger/operation.ts";
 import type { Breach } from "../../src/store/ledger-audit.ts";
 import type { Dialect, Sql } from "../../src/store/sql.ts";
 import type { Seat } from "../../src/store/ledger-commit.ts";
-import { ledgerSchema } from "../../src/store/ledger-schema.ts";
-import { BIGINT_TYPES, PostgresLedger } from "../../src/store/ledger-postgres.ts";
+import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
+import { migratePostgres } from "../../src/store/migrate-postgres.ts";
+import { BIGINT_TYPES } from "../../src/store/postgres-session.ts";
 import { SqliteLedger } from "../../src/store/ledger-sqlite.ts";
 import { postgresIsDue, startPostgres } from "../support/postgres.ts";
 import type { TestPostgres } from "../support/postgres.ts";
@@ -124,9 +125,11 @@ export async function newPostgresSchema(): Promise<pg.ClientConfig> {
   const name = `ledger_${++schemas}`;
   const client = new pg.Client({ ...connection, options: `-c search_path=${name}` });
   await client.connect();
-  await client.query(`CREATE SCHEMA ${name}; ${ledgerSchema("postgres")}`);
+  await client.query(`CREATE SCHEMA ${name}`);
   await client.end();
-  return { ...connection, options: `-c search_path=${name}` };
+  const own = { ...connection, options: `-c search_path=${name}` };
+  await migratePostgres(own);
+  return own;
 }
 
 async function openOnPostgres(): Promise<TestLedger> {

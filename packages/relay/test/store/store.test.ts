@@ -5,12 +5,13 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { newKeyRecord } from "../../src/admission/keys.ts";
 import type { RequestRow } from "../../src/insight/row.ts";
-import { SqliteStore } from "../../src/store/sqlite-store.ts";
+import { openBooks } from "../../src/store/open-store.ts";
+import type { Books } from "../../src/store/open-store.ts";
 import { until } from "../simulator/raw-client.ts";
 
 let dataDir: string;
 let troubles: string[];
-let open: SqliteStore[];
+let open: Books[];
 
 beforeEach(() => {
   dataDir = mkdtempSync(join(tmpdir(), "millrace-store-"));
@@ -22,17 +23,18 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true });
 });
 
-async function openStore(): Promise<SqliteStore> {
-  const store = await SqliteStore.open({
+async function openStore(): Promise<Books> {
+  const store = await openBooks({
     dataDir,
-    databasePath: join(dataDir, "millrace.db"),
+    database: { kind: "sqlite", path: join(dataDir, "millrace.db") },
+    durability: "process",
     onTrouble: (message) => troubles.push(message),
   });
   open.push(store);
   return store;
 }
 
-async function closeStore(store: SqliteStore): Promise<void> {
+async function closeStore(store: Books): Promise<void> {
   open = open.filter((each) => each !== store);
   await store.close();
 }
@@ -93,16 +95,16 @@ function count(table: string): number {
 
 test("rows that are acknowledged are in the database, each once, however often they are written", async () => {
   const store = await openStore();
-  await Promise.all(Array.from({ length: 3_000 }, (_, i) => store.record(row(`req_${i % 1_000}`))));
+  await Promise.all(Array.from({ length: 3_000 }, (_, i) => store.rows.record(row(`req_${i % 1_000}`))));
   expect([count("requests"), count("attempts")]).toEqual([1_000, 1_000]);
-  expect(store.waiting).toBe(0);
+  expect(store.rows.waiting).toBe(0);
   expect(troubles).toEqual([]);
 });
 
 test("one bad row refuses only itself and is kept in the spool file", async () => {
   const store = await openStore();
   const bad = row("req_bad", { basis: "guessed" as RequestRow["basis"] });
-  await Promise.all([store.record(row("req_1")), store.record(bad), store.record(row("req_2"))]);
+  await Promise.all([store.rows.record(row("req_1")), store.rows.record(bad), store.rows.record(row("req_2"))]);
   expect(count("requests")).toBe(2);
   expect(readFileSync(join(dataDir, "spool"), "utf8")).toContain("req_bad");
   expect(troubles.join()).toContain("spool file");
@@ -114,7 +116,7 @@ test("rows of a spool file are stored at the next start, and a torn last line is
   appendFileSync(join(dataDir, "spool"), '{"id":"req_torn","at":');
   const store = await openStore();
   expect(count("requests")).toBe(1);
-  await store.record(row("req_spooled"));
+  await store.rows.record(row("req_spooled"));
   expect(count("requests")).toBe(1);
   expect(() => statSync(join(dataDir, "spool"))).toThrow("ENOENT");
 });
@@ -124,7 +126,7 @@ test("while the database is locked by somebody else rows wait two seconds, then 
   const other = new DatabaseSync(join(dataDir, "millrace.db"));
   other.exec("BEGIN IMMEDIATE");
   const startedAt = performance.now();
-  await store.record(row("req_late"));
+  await store.rows.record(row("req_late"));
   expect(performance.now() - startedAt).toBeGreaterThan(1_900);
   expect(performance.now() - startedAt).toBeLessThan(4_000);
   expect(readFileSync(join(dataDir, "spool"), "utf8")).toContain("req_late");
@@ -150,21 +152,24 @@ test("a database of a newer program is left alone", async () => {
 
 test("keys are kept by their hash, and the directory is for its owner alone", async () => {
   const store = await openStore();
-  await store.insertAccount({ id: "default", name: "default", isMetered: false, tier: null, status: "active", createdAt: 1 });
+  await store.store.insertAccount({ id: "default", name: "default", isMetered: false, tier: null, status: "active", createdAt: 1 });
   const { text, record } = newKeyRecord("default", "k", 1);
-  await store.insert(record);
-  await store.update({ ...record, revokedAt: 5, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] });
-  await store.update({ ...record, revokedAt: 9, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] });
-  expect(store.list()).toEqual([{ ...record, revokedAt: 5, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] }]);
+  await store.store.insert(record);
+  await store.store.update({ ...record, revokedAt: 5, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] });
+  await store.store.update({ ...record, revokedAt: 9, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] });
+  const { keys } = await store.store.query("records", { since: -1 });
+  expect(keys.map((key) => ({ ...key, sha256: Buffer.from(key.sha256) }))).toMatchObject([
+    { ...record, revokedAt: 5, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] },
+  ]);
   await closeStore(store);
   const bytes = readFileSync(join(dataDir, "millrace.db"));
-  expect(bytes.includes(record.sha256)).toBe(true);
+  expect(bytes.includes(Buffer.from(record.sha256))).toBe(true);
   expect(bytes.includes(text)).toBe(false);
 });
 
 test("a bad row without attempts is kept in the spool file too, and never acknowledged as stored", async () => {
   const store = await openStore();
-  await store.record(row("req_bad", { basis: "guessed" as RequestRow["basis"], attempts: [] }));
+  await store.rows.record(row("req_bad", { basis: "guessed" as RequestRow["basis"], attempts: [] }));
   expect(count("requests")).toBe(0);
   expect(readFileSync(join(dataDir, "spool"), "utf8")).toContain("req_bad");
 });
@@ -188,12 +193,12 @@ test(
     other.exec("BEGIN IMMEDIATE");
     rmSync(join(dataDir, "spool.reserve"));
     mkdirSync(join(dataDir, "spool"));
-    await expect(store.record(row("req_nowhere"))).rejects.toThrow("the database took longer than 2 s; and the spool file");
-    expect(store.hasRoom).toBe(false);
+    await expect(store.rows.record(row("req_nowhere"))).rejects.toThrow("the database took longer than 2 s; and the spool file");
+    expect(store.rows.hasRoom).toBe(false);
     rmSync(join(dataDir, "spool"), { recursive: true });
     other.exec("ROLLBACK");
     other.close();
-    await until(() => store.hasRoom, 12_000);
+    await until(() => store.rows.hasRoom, 12_000);
     await until(() => count("requests") === 1, 12_000);
   },
 );

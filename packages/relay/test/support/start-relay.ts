@@ -10,11 +10,11 @@ import { buildApp } from "../../src/app.ts";
 import type { App } from "../../src/app.ts";
 import type { StreamTimes } from "../../src/chat/stream-out.ts";
 import type { Config, Upstream } from "../../src/config/config.ts";
-import { LEASE_FOREVER_MS, Ledger } from "../../src/ledger/ledger.ts";
 import { openLog } from "../../src/insight/log.ts";
 import type { SimulatorOptions, Simulator } from "../../src/simulator/simulator.ts";
 import { startSimulator } from "../../src/simulator/simulator.ts";
-import { SqliteStore } from "../../src/store/sqlite-store.ts";
+import { openBooks } from "../../src/store/open-store.ts";
+import type { Books } from "../../src/store/open-store.ts";
 import { freePort } from "./free-port.ts";
 
 export const ADMIN_TOKEN = "mra_0123456789abcdefghijklmnopqrstuvwxyz";
@@ -34,6 +34,8 @@ export interface RelaySetup {
   readonly streamTimes?: StreamTimes;
   readonly sizes?: Partial<Config["sizes"]>;
   readonly limits?: Config["limits"];
+  /** SQLite in the data directory when absent. */
+  readonly database?: Config["database"];
   /** No price at all when absent. */
   readonly prices?: Config["prices"];
   readonly bodyGraceMs?: number;
@@ -45,7 +47,7 @@ export interface TestRelay {
   readonly port: number;
   readonly key: string;
   readonly app: App;
-  readonly store: SqliteStore;
+  readonly books: Books;
   readonly dataDir: string;
   readonly simulators: Readonly<Record<string, Simulator>>;
   readonly logLines: string[];
@@ -91,7 +93,8 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   const config: Config = {
     listen: address,
     dataDir,
-    databasePath,
+    database: setup.database ?? { kind: "sqlite", path: databasePath },
+    durability: "process",
     upstreams,
     models: new Map([["m", { name: "m", routes, isListed: true }]]),
     takesAnyModel: [],
@@ -107,19 +110,21 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   };
   const logLines: string[] = [];
   const log = openLog({ level: setup.logLevel ?? "info", format: "json", destination: { write: (line) => void logLines.push(line) } });
-  const store = await SqliteStore.open({ dataDir, databasePath, onTrouble: (message) => log.trouble(message) });
-  const ledger = await Ledger.open(store, { node: "embedded", leaseMs: LEASE_FOREVER_MS });
+  const books = await openBooks({ ...config, onTrouble: (message) => log.trouble(message) });
+  const { store, ledger } = books;
   const app = buildApp({
     config,
-    rows: store,
+    rows: books.rows,
     keyStore: store,
     accountStore: store,
+    records: books.records,
     ledger,
     log,
     ...(setup.streamTimes === undefined ? {} : { streamTimes: setup.streamTimes }),
     ...(setup.bodyGraceMs === undefined ? {} : { bodyGraceMs: setup.bodyGraceMs }),
   });
   await ensureDefaultAccount(app.accounts);
+  books.watch((changed) => app.learn(changed));
   const made = newKeyRecord(DEFAULT_ACCOUNT, "test", Date.now());
   await app.keys.insert(made.record);
   const port = await listenSomewhere(app, address);
@@ -140,7 +145,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     port,
     key: made.text,
     app,
-    store,
+    books,
     dataDir,
     simulators,
     logLines,
@@ -156,9 +161,8 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     },
     close: async () => {
       await app.stop({ delayMs: 0, drainMs: 0 });
-      await ledger.close();
       await Promise.all(Object.values(simulators).map((simulator) => simulator.close()));
-      await store.close();
+      await books.close();
       rmSync(dataDir, { recursive: true });
     },
   };

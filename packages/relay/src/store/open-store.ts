@@ -1,0 +1,94 @@
+/** Opens what a relay keeps its books in: the directory, the database, the ledger over it, and the keeper of rows. */
+import { join } from "node:path";
+import type { DatabaseConfig } from "../config/config.ts";
+import type { RowStore } from "../insight/row.ts";
+import { LEASE_FOREVER_MS, Ledger } from "../ledger/ledger.ts";
+import { openDataDirectory } from "./data-directory.ts";
+import type { DataDirectory } from "./data-directory.ts";
+import type { PostgresStore } from "./postgres-store.ts";
+import type { ControlRecords } from "./queries.ts";
+import { RowKeeper } from "./row-keeper.ts";
+import { Spool } from "./spool.ts";
+import { SqliteStore } from "./sqlite-store.ts";
+import type { Store } from "./store.ts";
+import { Sweeper } from "./sweeper.ts";
+import type { Write } from "./writes.ts";
+
+/** A relay that says nothing for so long counts as dead: another one ends its holds. */
+const LEASE_MS = 30_000;
+/** Name of the only relay that can use an embedded database. */
+const EMBEDDED = "embedded";
+
+export interface BooksSettings {
+  readonly dataDir: string;
+  readonly database: DatabaseConfig;
+  readonly durability: "process" | "power";
+  /** Told about trouble that no caller hears of. */
+  readonly onTrouble: (message: string) => void;
+}
+
+export interface Books {
+  readonly store: Store;
+  readonly ledger: Ledger<readonly Write[]>;
+  readonly rows: RowStore;
+  /** Accounts and keys as they are stored. */
+  readonly records: ControlRecords;
+  /** Calls back with what other relays change from now on. */
+  watch(onRecords: (records: ControlRecords) => void): void;
+  /** Stores what waits, and lets go of everything. */
+  close(): Promise<void>;
+}
+
+/**
+ * What a spool file still holds is stored before the holds of an earlier life are ended: then they end as they did.
+ * @throws with a sentence for people: the directory is in use, the database does not answer or is of a newer program.
+ */
+export async function openBooks(settings: BooksSettings): Promise<Books> {
+  const directory = openDataDirectory(settings.dataDir);
+  try {
+    return await openIn(directory, settings);
+  } catch (error) {
+    directory.release();
+    throw error;
+  }
+}
+
+async function openIn(directory: DataDirectory, settings: BooksSettings): Promise<Books> {
+  const { onTrouble } = settings;
+  const store = await openDatabase(settings);
+  const isShared = store.dialect === "postgres";
+  const ledger = new Ledger(store, {
+    node: isShared ? directory.node : EMBEDDED,
+    leaseMs: isShared ? LEASE_MS : LEASE_FOREVER_MS,
+    onTrouble,
+  });
+  const rows = new RowKeeper({ store, ledger, spool: new Spool(join(directory.path, "spool")), onTrouble });
+  const sweeper = new Sweeper({ store, ledger, deadAfterMs: isShared ? LEASE_MS : null, onTrouble });
+  const close = async (): Promise<void> => {
+    sweeper.close();
+    await ledger.close();
+    rows.close();
+    await store.close();
+    directory.release();
+  };
+  try {
+    await rows.catchUp();
+    await ledger.start();
+    const records = await store.query("records", { since: -1 });
+    sweeper.start();
+    const watch: Books["watch"] = (onRecords) => {
+      if (isShared) (store as PostgresStore).watch(records.version, onRecords);
+    };
+    return { store, ledger, rows, records, watch, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The driver of PostgreSQL is loaded where it is needed. */
+async function openDatabase({ database, durability, onTrouble }: BooksSettings): Promise<Store> {
+  if (database.kind === "sqlite") return SqliteStore.open({ path: database.path, durability, onTrouble });
+  const { PostgresStore: Postgres } = await import("./postgres-store.ts");
+  return Postgres.open({ connection: { connectionString: database.url }, durability, onTrouble });
+}

@@ -1,0 +1,30 @@
+/** A transaction, tried again where it lost against another one. */
+import { GuardFailed } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+import { kindOfFailure } from "./sql-errors.ts";
+
+/** How often a transaction that lost against another one is tried again. */
+const RETRIES_MAX = 5;
+
+export type Outcome<T> =
+  | { readonly ok: true; readonly value: T }
+  /** Nothing is stored. `isEverybody`: what was asked is not to blame, so trying its parts would not help. */
+  | { readonly ok: false; readonly isEverybody: boolean; readonly reason: string };
+
+/** @throws when the connection is lost: then the outcome is unknown. */
+export function* transaction<T>(work: () => Sql<T>): Sql<Outcome<T>> {
+  for (let tries = 1; ; tries++) {
+    try {
+      yield { kind: "begin" };
+      const value = yield* work();
+      yield { kind: "commit" };
+      return { ok: true, value };
+    } catch (error) {
+      const kind = error instanceof GuardFailed ? "conflict" : kindOfFailure(error);
+      if (kind === "connection") throw error;
+      yield { kind: "rollback" };
+      if (kind === "conflict" && tries <= RETRIES_MAX) continue;
+      return { ok: false, isEverybody: kind === "database", reason: error instanceof Error ? error.message : String(error) };
+    }
+  }
+}

@@ -1,0 +1,92 @@
+/** What is written besides the ledger: rows of requests, accounts, keys. A list of writes is stored whole or not at all. */
+import type { Account } from "../admission/accounts.ts";
+import type { KeyRecord } from "../admission/keys.ts";
+import type { RequestRow } from "../insight/row.ts";
+import { ACCOUNTS, KEYS } from "./record-shapes.ts";
+import { storedAttempts, storedRequest, writeRequests } from "./request-rows.ts";
+import { insertRows, read, updateRows } from "./sql.ts";
+import type { Dialect, Sql } from "./sql.ts";
+import { columnsOf, valuesOf } from "./sql-shape.ts";
+import type { Shape } from "./sql-shape.ts";
+import { transaction } from "./transaction.ts";
+
+export type Write =
+  | { readonly kind: "row"; readonly row: RequestRow }
+  | { readonly kind: "account"; readonly account: Account; readonly isUpdate: boolean }
+  | { readonly kind: "key"; readonly key: KeyRecord; readonly isUpdate: boolean };
+
+/** Writes that people decided are synced to the disk before they are answered. */
+export function isDecided(write: Write): boolean {
+  return write.kind !== "row";
+}
+
+/** Within a transaction. Rows of requests come last: their sums are what several relays contend for. */
+export function* applyWrites(dialect: Dialect, writes: readonly Write[]): Sql<void> {
+  const rows: RequestRow[] = [];
+  let version: number | null = null;
+  for (const write of writes) {
+    if (write.kind === "row") {
+      rows.push(write.row);
+      continue;
+    }
+    version ??= yield* nextVersion();
+    if (write.kind === "account") yield* writeAccount(dialect, write.account, write.isUpdate, version);
+    else yield* writeKey(dialect, write.key, write.isUpdate, version);
+  }
+  if (rows.length > 0) yield* writeRequests(dialect, rows.map(storedRequest), rows.flatMap(storedAttempts));
+}
+
+/** The counter's lock puts changes in the order of their commits: whoever has seen a version has seen all before it. */
+function* nextVersion(): Sql<number> {
+  yield { kind: "write", sql: "UPDATE control_version SET version = version + 1 WHERE id = 1", types: [], rows: [[]] };
+  const [row] = yield* read("SELECT version FROM control_version", []);
+  return Number(row?.["version"]);
+}
+
+const ACCOUNT_CHANGES = ["name", "tier", "status", "version"] as const;
+const KEY_CHANGES = ["name", "expiresAt", "revokedAt", "scopes", "models", "addresses", "limits", "budgets", "version"] as const;
+const ACCOUNT_ID = ["id"] as const;
+const KEY_ID = ["id"] as const;
+
+function* writeAccount(dialect: Dialect, account: Account, isUpdate: boolean, version: number): Sql<void> {
+  if (isUpdate) yield* change(dialect, ACCOUNTS, ACCOUNT_CHANGES, ACCOUNT_ID, { ...account, version });
+  else yield* insertRows(dialect, ACCOUNTS.table, columnsOf(ACCOUNTS), [valuesOf(ACCOUNTS, { ...account, version })]);
+}
+
+/** A key that is revoked stays so, at the first time, whatever a slower change says. */
+function* writeKey(dialect: Dialect, key: KeyRecord, isUpdate: boolean, version: number): Sql<void> {
+  if (!isUpdate) return yield* insertRows(dialect, KEYS.table, columnsOf(KEYS), [valuesOf(KEYS, { ...key, version })]);
+  const [known] = yield* read("SELECT revoked_at FROM keys WHERE id = ?", [key.id]);
+  const revokedAt = known?.["revoked_at"] ?? key.revokedAt;
+  yield* change(dialect, KEYS, KEY_CHANGES, KEY_ID, { ...key, revokedAt: revokedAt === null ? null : Number(revokedAt), version });
+}
+
+function* change<T>(
+  dialect: Dialect,
+  shape: Shape<T>,
+  set: readonly (keyof T & string)[],
+  match: readonly (keyof T & string)[],
+  row: T,
+): Sql<void> {
+  yield* updateRows(dialect, shape.table, columnsOf(shape, set), columnsOf(shape, match), [
+    [...valuesOf(shape, row, set), ...valuesOf(shape, row, match)],
+  ]);
+}
+
+/** Null when it is stored, else the reason why not. */
+export type WriteOutcome = string | null;
+
+/**
+ * Many units in one transaction, each stored whole or not at all. Where they fail together each is tried alone, so that
+ * a bad one refuses only itself.
+ * @throws when the connection is lost: then the outcome is unknown, and the same may be asked again.
+ */
+export function* commitWrites(dialect: Dialect, units: readonly (readonly Write[])[]): Sql<WriteOutcome[]> {
+  if (units.length === 0) return [];
+  const outcome = yield* transaction(() => applyWrites(dialect, units.flat()));
+  if (outcome.ok) return units.map(() => null);
+  if (units.length === 1 || outcome.isEverybody) return units.map(() => outcome.reason);
+  const middle = units.length >> 1;
+  const first = yield* commitWrites(dialect, units.slice(0, middle));
+  return [...first, ...(yield* commitWrites(dialect, units.slice(middle)))];
+}
