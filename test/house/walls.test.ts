@@ -111,19 +111,19 @@ const WALLS: readonly Planted[] = [
     claim: "edge does not know the store",
     file: `${relay}/edge/a.ts`,
     source: importing("../store/x.ts"),
-    says: mayImport("edge", "chat, admission, config, provider, ledger"),
+    says: mayImport("edge", "chat, admission, config, insight, provider, ledger"),
   },
   {
     claim: "edge does not dial",
     file: `${relay}/edge/b.ts`,
     source: importing("../upstream/x.ts"),
-    says: mayImport("edge", "chat, admission, config, provider, ledger"),
+    says: mayImport("edge", "chat, admission, config, insight, provider, ledger"),
   },
   {
     claim: "control does not know the hot path",
     file: `${relay}/control/a.ts`,
     source: importing("../chat/x.ts"),
-    says: mayImport("control", "admission, ledger"),
+    says: mayImport("control", "config, admission, insight, ledger"),
   },
   {
     claim: "store does not know the edge",

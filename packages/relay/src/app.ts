@@ -20,13 +20,17 @@ import type { ControlParts } from "./control/api.ts";
 import { BodyBudget } from "./edge/body.ts";
 import { handle } from "./edge/handler.ts";
 import type { EdgeParts, Refusal } from "./edge/handler.ts";
+import { trustedProxies } from "./edge/client-address.ts";
 import { createListener } from "./edge/server.ts";
 import type { Log } from "./insight/log.ts";
 import { watchLoop } from "./insight/loop-lag.ts";
 import { Metrics } from "./insight/metrics.ts";
+import type { RequestFiles } from "./insight/request-file.ts";
 import type { RowStore } from "./insight/row.ts";
 import type { Ledger } from "./ledger/ledger.ts";
 import { costFor, priceFor } from "./ledger/price-book.ts";
+import { PricePins } from "./ledger/price-pins.ts";
+import type { PriceStore } from "./ledger/price-pins.ts";
 import { providerOf } from "./provider/registry.ts";
 import { undiciDialer } from "./upstream/dial.ts";
 import { Health } from "./upstream/health.ts";
@@ -43,6 +47,8 @@ const STOP_GRACE_MS = 3_000;
 export interface AppParts {
   readonly config: Config;
   readonly rows: RowStore;
+  readonly files: RequestFiles;
+  readonly prices: PriceStore;
   readonly keyStore: KeyStore;
   readonly accountStore: AccountStore;
   /** Accounts and keys as they are stored. */
@@ -86,6 +92,7 @@ export function buildApp(parts: AppParts): App {
     upstreams: () => health.report(performance.now()),
     limits: () => limiter.report(),
   });
+  const pins = new PricePins(parts.prices);
   const secrets = [...config.upstreams.values()].flatMap((upstream) => (upstream.apiKey === null ? [] : [upstream.apiKey]));
   const chat: ChatParts = {
     upstreams: config.upstreams,
@@ -98,6 +105,7 @@ export function buildApp(parts: AppParts): App {
     till: {
       priceOf: (model, instantMs) => priceFor(config.prices, model, instantMs),
       costOf: (upstream, model, instantMs) => costFor(config.prices, upstream, model, instantMs),
+      pin: (version) => pins.pin(version),
       ask: (operation) => parts.ledger.ask(operation),
     },
     metrics,
@@ -110,6 +118,9 @@ export function buildApp(parts: AppParts): App {
   };
   const accounts = new AccountBook(parts.accountStore, parts.records.accounts);
   const keys = new KeyRing(parts.keyStore, parts.records.keys);
+  keys.onChange = (key) => {
+    if (key.revokedAt !== null) for (const each of running) if (each.keyId === key.id) each.revoke();
+  };
   const known = [...config.models.keys()];
   let isStopping = false;
   const edge: EdgeParts = {
@@ -118,6 +129,8 @@ export function buildApp(parts: AppParts): App {
     accounts,
     limits: { limiter, tierOf: (accountId) => accounts.get(accountId)?.tier ?? null },
     chat,
+    files: parts.files,
+    trustedProxies: trustedProxies(config.trustedProxies ?? []),
     resolve: (name) => resolveModel(config, name),
     closeMatches: (name) => closeMatches(name, known),
     bodyLimits: { bytesMax: config.sizes.requestBytesMax, graceMs: parts.bodyGraceMs ?? BODY_GRACE_MS },

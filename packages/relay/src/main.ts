@@ -34,8 +34,8 @@ export async function serve(given: Config, print: (line: string) => void): Promi
     log.flush();
   };
   try {
-    const { store, ledger, rows, records } = books;
-    const app = buildApp({ config, rows, keyStore: store, accountStore: store, records, ledger, log });
+    const { store, ledger, rows, files, prices, records } = books;
+    const app = buildApp({ config, rows, files, prices, keyStore: store, accountStore: store, records, ledger, log });
     await ensureDefaultAccount(app.accounts);
     for (const account of app.accounts.list()) if (account.isMetered) await openWallet(ledger, account.id);
     books.watch((changed) => app.learn(changed));

@@ -9,6 +9,11 @@ export const ERROR_CODES = [
   "key_revoked",
   "key_expired",
   "insufficient_credits",
+  "budget_exceeded",
+  "idempotency_in_progress",
+  "idempotency_mismatch",
+  "stream_lost",
+  "request_unknown",
   "account_suspended",
   "scope_not_allowed",
   "ip_not_allowed",
@@ -50,6 +55,9 @@ export const STREAM_ERROR_CODES: readonly ErrorCode[] = [
   "upstream_stalled",
   "overloaded",
   "store_unavailable",
+  "insufficient_credits",
+  "budget_exceeded",
+  "key_revoked",
   "relay_stopped",
 ];
 

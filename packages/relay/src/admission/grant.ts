@@ -1,10 +1,11 @@
 /** May this key do this? Account status, doors, addresses and models, in one place for every door. */
-import { BlockList, isIPv6 } from "node:net";
+import type { BlockList } from "node:net";
+import { isInNetworks, networkList } from "../config/network.ts";
 import type { Account } from "./accounts.ts";
 import type { KeyRecord } from "./keys.ts";
 
 /** What a key can be limited to; the doors of the data plane by their names. */
-export const SCOPES = ["chat", "completions", "embeddings", "models", "balance"] as const;
+export const SCOPES = ["chat", "completions", "embeddings", "models", "balance", "requests"] as const;
 
 export type Scope = (typeof SCOPES)[number];
 
@@ -37,28 +38,6 @@ const lists = new WeakMap<readonly string[], BlockList>();
 function isListed(addresses: readonly string[], address: string | undefined): boolean {
   if (address === undefined) return false;
   let list = lists.get(addresses);
-  if (list === undefined) lists.set(addresses, (list = blockListOf(addresses)));
-  const plain = address.startsWith("::ffff:") ? address.slice(7) : address;
-  return list.check(plain, isIPv6(plain) ? "ipv6" : "ipv4");
-}
-
-function blockListOf(addresses: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const entry of addresses) {
-    const [address = "", bits] = entry.split("/");
-    const family = isIPv6(address) ? "ipv6" : "ipv4";
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
-  }
-  return list;
-}
-
-/** What is wrong with an entry of an address list, or null: an address, or a network as `10.0.0.0/8`. */
-export function addressFault(entry: string): string | null {
-  try {
-    blockListOf([entry]);
-    return /^[0-9a-fA-F.:]+(?:\/\d{1,3})?$/.test(entry) ? null : "is no address";
-  } catch {
-    return "is no address and no network such as 10.0.0.0/8";
-  }
+  if (list === undefined) lists.set(addresses, (list = networkList(addresses)));
+  return isInNetworks(list, address);
 }

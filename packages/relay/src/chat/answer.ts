@@ -9,16 +9,28 @@ import type { KeyRecord } from "../admission/keys.ts";
 import type { Model, Upstream } from "../config/config.ts";
 import type { Metrics } from "../insight/metrics.ts";
 import type { AttemptRow, EndReason, RequestRow, RowStore } from "../insight/row.ts";
-import type { ClientRequest, Provider } from "../provider/provider.ts";
+import type { ClientRequest, Provider, Usage } from "../provider/provider.ts";
 import type { Dialer } from "../upstream/dial.ts";
 import type { Health } from "../upstream/health.ts";
 import type { Attempt, AttemptInput, AttemptResult } from "./attempt.ts";
-import { openBill } from "./bill.ts";
+import { extensionError, openBill } from "./bill.ts";
 import type { Bill, Till } from "./bill.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import { CreditGate } from "./credit-gate.ts";
 import { clampRetryAfter, errorOf, relayError } from "./failure.ts";
 import type { AttemptFailure, RelayError } from "./failure.ts";
-import { Meter } from "./meter.ts";
-import { attemptRow, countAttempt, countRequest, endOfBroken, endOfComplete, endOfRefusal, usageOf } from "./record.ts";
+import { Meter, NO_USAGE } from "./meter.ts";
+import {
+  attemptRow,
+  countAttempt,
+  countRequest,
+  endOfBroken,
+  endOfComplete,
+  endOfEnded,
+  endOfRefusal,
+  estimateInput,
+  usageOf,
+} from "./record.ts";
 import { PlainAttempt } from "./plain-attempt.ts";
 import type { Redactor } from "./redact.ts";
 import type { Sink } from "./sink.ts";
@@ -82,6 +94,8 @@ export interface Exchange {
   readonly textBytes: number;
   /** Bytes of base64 media in the body. */
   readonly mediaBytes: number;
+  /** The client's own name for this request, or null. */
+  readonly idempotencyKey: string | null;
   /** Told of the row before it is kept. */
   readonly onRow?: (row: RequestRow) => void;
 }
@@ -91,15 +105,23 @@ const RETRIES_MAX = 2;
 
 /** A running request, as the relay sees it from outside. */
 export interface Running {
+  readonly keyId: string;
   /** Ends it with `relay_stopped`. */
   stop(): void;
+  /** Ends it with `key_revoked`. */
+  revoke(): void;
   readonly done: Promise<void>;
 }
 
 /** Answers one request into `sink`, and settles its row. `done` never rejects. */
 export function answer(exchange: Exchange, sink: Sink, parts: ChatParts): Running {
   const story = new Story(exchange, sink, parts);
-  return { stop: () => story.stop(), done: story.tell() };
+  return {
+    keyId: exchange.key.id,
+    stop: () => story.end(relayError("relay_stopped", "The relay is shutting down. Send the request again.")),
+    revoke: () => story.end(relayError("key_revoked", "This key was revoked while the answer ran.", { shouldRetry: false })),
+    done: story.tell(),
+  };
 }
 
 class Story {
@@ -117,10 +139,14 @@ class Story {
   /** When the first attempt began: what came before it is ours. */
   #firstAttemptAt: number | null = null;
   #overheadMs: number | null = null;
-  #isStopped = false;
+  /** Why the relay itself ended the answer. */
+  #ended: RelayError | null = null;
   #isDraining = false;
   #wake: (() => void) | null = null;
   #bill: Bill | null = null;
+  #checkpoints: Checkpoints | null = null;
+  #gate: CreditGate | null = null;
+  #inputEstimate: number | null = null;
   /** The last upstream had the request and did not refuse it. */
   #wasWorkedOn = false;
 
@@ -140,6 +166,7 @@ class Story {
       await this.#tryAll();
     } finally {
       ticker.remove(this.#out);
+      if (this.#checkpoints !== null) ticker.remove(this.#checkpoints);
       if (this.#isDraining) this.#parts.drains.give();
     }
   }
@@ -167,12 +194,26 @@ class Story {
 
   /** Hold first: nothing is sent to an upstream for a metered account before this. */
   async #openBill(): Promise<RelayError | null> {
-    const { account, key } = this.#exchange;
-    if (!account.isMetered) return null;
-    const opened = await openBill(this.#parts.till, { ...this.#exchange, account, keyId: key.id });
+    const opened = await openBill(this.#parts.till, this.#exchange);
     if (!opened.ok) return opened.error;
-    this.#bill = opened.bill;
+    const { bill } = opened;
+    this.#bill = bill;
+    if (bill === null || bill.priceId === null || !this.#exchange.request.isStream) return null;
+    this.#checkpoints = new Checkpoints(bill, () => this.#delivered(), performance.now());
+    this.#parts.ticker.add(this.#checkpoints);
+    if (bill.slidingTokens !== null) {
+      const onOpen = (): void => (this.#attempt instanceof StreamAttempt ? this.#attempt.onCovered() : undefined);
+      this.#gate = new CreditGate(bill, bill.slidingTokens, onOpen, (refused) => this.end(extensionError(refused)));
+    }
     return null;
+  }
+
+  /** What the client has by now, by the upstream's count or by ours; null before there is any. */
+  #delivered(): Usage | null {
+    if (this.#attempt === null || this.#meter.contentEvents === 0) return null;
+    if (this.#meter.usage !== null) return this.#meter.usage;
+    this.#inputEstimate ??= estimateInput(this.#exchange);
+    return { ...NO_USAGE, input: this.#inputEstimate, output: Math.ceil(this.#meter.estimatedOutput) };
   }
 
   /** One upstream; the same again only when it is the only one and no connection stood. Null when it was full. */
@@ -214,7 +255,7 @@ class Story {
     const input: AttemptInput = { upstream, provider, request, wire, dialer, ticker, redactor, meter: this.#meter, answerBytesMax };
     if (!request.isStream) return new PlainAttempt(input, this.#sink, () => this.#openPlain());
     const series = parts.metrics.interToken.series({ model: parts.labelOf(this.#exchange.model.name), upstream: upstream.name });
-    return new StreamAttempt(input, this.#out, (gapMs) => parts.metrics.interToken.put(series, gapMs / 1000));
+    return new StreamAttempt(input, this.#out, (gapMs) => parts.metrics.interToken.put(series, gapMs / 1000), this.#gate);
   }
 
   #openPlain(more: Readonly<Record<string, string>> = {}): void {
@@ -257,9 +298,9 @@ class Story {
   async #settle(result: Exclude<AttemptResult, { kind: "failed" }>): Promise<unknown> {
     if (result.kind === "complete" && !this.#isLost) return this.#complete(result.marks);
     if (this.#sink.isGone) return this.#record("client_gone", null, []);
-    if (this.#isStopped) {
-      this.#sink.fail(relayError("relay_stopped", "The relay is shutting down. Send the request again."));
-      return this.#record("relay_stopped", "relay_stopped", []);
+    if (this.#ended !== null) {
+      this.#sink.fail(this.#ended);
+      return this.#record(endOfEnded(this.#ended.code), this.#ended.code, []);
     }
     if (result.kind === "broken") {
       this.#sink.fail(relayError(result.code, `The upstream ${result.detail}; the answer above is not whole.`));
@@ -348,7 +389,7 @@ class Story {
   }
 
   get #isLost(): boolean {
-    return this.#isStopped || this.#sink.isGone;
+    return this.#ended !== null || this.#sink.isGone;
   }
 
   #onGone(): void {
@@ -362,9 +403,9 @@ class Story {
     } else attempt.cancel();
   }
 
-  /** The relay shuts down and this answer has had its time. */
-  stop(): void {
-    this.#isStopped = true;
+  /** The relay itself ends the answer, with these words. */
+  end(error: RelayError): void {
+    this.#ended ??= error;
     this.#wake?.();
     this.#attempt?.cancel();
   }

@@ -34,6 +34,8 @@ export type AttemptResult =
   /** The client left, or the relay stops. */
   | { readonly kind: "cancelled" };
 
+type PauseReason = "client" | "credit";
+
 /** Times that the row and the overhead are made of. */
 export interface AttemptTimes {
   readonly startedAt: number;
@@ -86,6 +88,9 @@ export abstract class Attempt implements AnswerHandler, Ticking {
     });
   }
 
+  /** Why reading is paused: the client is slow, or money for more is not set aside yet. */
+  readonly #pausedBy = new Set<PauseReason>();
+
   /** Ends the upstream call at once; the attempt is over as `cancelled`. */
   cancel(): void {
     this.#call?.abort();
@@ -96,7 +101,8 @@ export abstract class Attempt implements AnswerHandler, Ticking {
   drain(forMs: number, bytesMax: number): void {
     const now = performance.now();
     this.#isDraining = { until: now + forMs, bytesLeft: bytesMax };
-    this.resume();
+    this.#pausedBy.clear();
+    this.#readOn();
   }
 
   protected get isDraining(): boolean {
@@ -104,14 +110,20 @@ export abstract class Attempt implements AnswerHandler, Ticking {
   }
 
   /** Stops reading until {@link resume}; the clocks stand still. */
-  protected pause(): void {
+  protected pause(reason: PauseReason = "client"): void {
     if (this.isOver || this.#isDraining !== null) return;
+    this.#pausedBy.add(reason);
     this.clock.pause(performance.now());
     this.#call?.pause();
   }
 
-  /** Reads on. */
-  resume(): void {
+  /** Reads on, when nothing else stands against it. */
+  resume(reason: PauseReason = "client"): void {
+    this.#pausedBy.delete(reason);
+    if (this.#pausedBy.size === 0) this.#readOn();
+  }
+
+  #readOn(): void {
     this.clock.resume(performance.now());
     this.#call?.resume();
   }
@@ -172,6 +184,11 @@ export abstract class Attempt implements AnswerHandler, Ticking {
   /** The words for a wrong answer whose body was collected. */
   protected abstract describeWrong(status: number): string;
 
+  /** The body is over, but what came last may not leave yet. */
+  protected get isWaiting(): boolean {
+    return false;
+  }
+
   /** Reads a bounded rest of the body for its words, then fails. */
   protected collectError(): void {
     this.#errorBody = [];
@@ -196,8 +213,8 @@ export abstract class Attempt implements AnswerHandler, Ticking {
     if (this.isOver) return this.#leave();
     if (this.#errorBody !== null) return this.#failCollected();
     this.onBodyEnd();
-    if (!this.isOver) throw new Error("an attempt that ended has no result");
-    this.#leave();
+    if (this.isOver) return this.#leave();
+    if (!this.isWaiting) throw new Error("an attempt that ended has no result");
   }
 
   onFailure(failure: DialFailure): void {

@@ -1,17 +1,22 @@
 /**
- * What a metered request costs its account: money is set aside before any upstream is asked, and what was used is taken
- * from it before the answer's last frame leaves.
+ * What a request costs its account: money is set aside before any upstream is asked, and what was used is taken from it
+ * before the answer's last frame leaves. Budgets of keys and Idempotency-Keys hang on the same hold, so accounts that do not
+ * pay have one, too, where one of them is named.
  */
+import { createHash } from "node:crypto";
 import { costNanos } from "@millrace/policy/price";
-import type { PriceAt } from "@millrace/policy/price";
+import type { BilledUsage, PriceAt, PriceVersion } from "@millrace/policy/price";
 import { holdNanos } from "@millrace/policy/price-hold";
 import { formatUsd, nanos } from "@millrace/wire/money";
 import type { Account } from "../admission/accounts.ts";
+import { budgetIdOf } from "../admission/keys.ts";
+import type { KeyRecord } from "../admission/keys.ts";
 import type { Model } from "../config/config.ts";
 import type { Ending, RequestRow } from "../insight/row.ts";
-import type { Operation, Refused, Result } from "../ledger/operation.ts";
+import type { HoldMode } from "../ledger/state.ts";
+import type { Operation, OperationOf, Refused, Result } from "../ledger/operation.ts";
 import type { ClientRequest } from "../provider/provider.ts";
-import { relayError } from "./failure.ts";
+import { clampRetryAfter, relayError } from "./failure.ts";
 import type { RelayError } from "./failure.ts";
 
 /** What the hot path needs of money. */
@@ -20,65 +25,108 @@ export interface Till {
   priceOf(model: Model, instantMs: number): PriceAt | null;
   /** What an upstream's own tokens cost us, or null. */
   costOf(upstream: string, upstreamModel: string, instantMs: number): PriceAt | null;
+  /** Keeps a version for receipts; false when it could not be stored. */
+  pin(version: PriceVersion): Promise<boolean>;
   ask(operation: Operation): Promise<Result>;
 }
 
-/** A hold that stands, or the reason why there is none. */
-export type Opened = { readonly ok: true; readonly bill: Bill } | { readonly ok: false; readonly error: RelayError };
+/** What is asked for money. */
+export interface BillAsk {
+  readonly id: string;
+  readonly at: number;
+  readonly account: Account;
+  readonly key: KeyRecord;
+  readonly request: ClientRequest;
+  readonly model: Model;
+  readonly mediaBytes: number;
+  /** The client's own name for this request, or null. */
+  readonly idempotencyKey: string | null;
+}
+
+/** A hold that stands, null where none is needed, or the reason why there is none. */
+export type Opened = { readonly ok: true; readonly bill: Bill | null } | { readonly ok: false; readonly error: RelayError };
 
 /** Tokens of an answer whose request says no maximum. */
 const OUTPUT_TOKENS_DEFAULT = 8_192;
+/** A sliding hold is for so many tokens of output more than there are. */
+const WINDOW_TOKENS = 2_048;
 /** A prompt's tokens are taken to be no more than one for every two bytes, and this much for what the upstream adds. */
 const INPUT_BYTES_PER_TOKEN = 2;
 const INPUT_TOKENS_EXTRA = 64;
 /** The same for images and sounds that stand in the body as base64. */
 const MEDIA_BYTES_PER_TOKEN = 256;
 const RETRY_AFTER_S = 5;
+/** Where nothing is charged there is no price to name. */
+const NO_PRICE = "none";
 
 /** Sets the request's upper bound aside. Nothing may be sent to an upstream before this has answered. */
-export async function openBill(
-  till: Till,
-  asked: {
-    readonly id: string;
-    readonly at: number;
-    readonly account: Account;
-    readonly keyId: string;
-    readonly request: ClientRequest;
-    readonly model: Model;
-    readonly mediaBytes: number;
-  },
-): Promise<Opened> {
-  const price = till.priceOf(asked.model, asked.at);
-  if (price === null) {
-    return {
-      ok: false,
-      error: relayError(
-        "model_not_allowed",
-        `The model ${JSON.stringify(asked.model.name)} has no price, so an account that pays cannot use it.`,
-        { param: "model" },
-      ),
-    };
-  }
+export async function openBill(till: Till, asked: BillAsk): Promise<Opened> {
+  const { account, key, model, idempotencyKey } = asked;
+  const budgets = key.budgets ?? [];
+  const isCounted = account.isMetered || budgets.length > 0;
+  if (!isCounted && idempotencyKey === null) return { ok: true, bill: null };
+  const price = isCounted ? till.priceOf(model, asked.at) : null;
+  if (isCounted && price === null) return { ok: false, error: noPrice(model.name, account.isMetered) };
+  if (price !== null && !(await till.pin(price.version))) return { ok: false, error: unavailable() };
+  const scope = scopeOf(asked);
   const result = await till.ask({
     kind: "hold",
     id: asked.id,
-    accountId: asked.account.id,
-    keyId: asked.keyId,
-    model: asked.model.name,
-    amountNanos: holdNanos(price.version, boundsOf(asked.request, asked.mediaBytes)),
-    mode: "full",
-    isMetered: true,
-    budgetIds: [],
-    priceId: price.version.id,
+    accountId: account.id,
+    keyId: key.id,
+    model: model.name,
+    amountNanos: price === null ? 0n : amountOf(price, scope, scope.outputTokens),
+    mode: scope.mode,
+    isMetered: account.isMetered,
+    budgetIds: budgets.map((budget) => budgetIdOf(key.id, budget.period)),
+    priceId: price?.version.id ?? NO_PRICE,
+    ...(idempotencyKey === null ? {} : { idempotency: { key: idempotencyKey, bodySha256: digestOf(asked.request) } }),
   });
-  return result.ok ? { ok: true, bill: new Bill(asked.id, price) } : { ok: false, error: refusalOf(result) };
+  return result.ok ? { ok: true, bill: new Bill(till, asked.id, price, scope) } : { ok: false, error: refusalOf(result) };
 }
 
-function boundsOf(request: ClientRequest, mediaBytes: number): { inputMax: number; outputMax: number } {
+/** The body and the door it came to: the same key for anything else is a mistake. */
+function digestOf({ door, body }: ClientRequest): string {
+  return createHash("sha256").update(`${door}\n`).update(body).digest("hex");
+}
+
+/** How far a hold reaches. */
+interface Scope {
+  readonly mode: HoldMode;
+  readonly inputMax: number;
+  /** Of the first hold. */
+  readonly outputTokens: number;
+  /** The most that the hold may grow to. */
+  readonly outputMax: number;
+}
+
+function scopeOf({ request, model, mediaBytes }: BillAsk): Scope {
   const text = Math.ceil((request.body.length - mediaBytes) / INPUT_BYTES_PER_TOKEN);
   const inputMax = text + Math.ceil(mediaBytes / MEDIA_BYTES_PER_TOKEN) + INPUT_TOKENS_EXTRA;
-  if (request.door === "embeddings") return { inputMax, outputMax: 0 };
-  return { inputMax, outputMax: (request.outputTokensMax ?? OUTPUT_TOKENS_DEFAULT) * request.choices };
+  if (request.door === "embeddings") return { mode: "full", inputMax, outputTokens: 0, outputMax: 0 };
+  const isSliding = model.hold === "sliding" && request.isStream;
+  const said = request.outputTokensMax === null ? null : request.outputTokensMax * request.choices;
+  if (!isSliding) {
+    const outputMax = said ?? OUTPUT_TOKENS_DEFAULT * request.choices;
+    return { mode: "full", inputMax, outputTokens: outputMax, outputMax };
+  }
+  const outputMax = said ?? Number.POSITIVE_INFINITY;
+  return { mode: "sliding", inputMax, outputTokens: Math.min(outputMax, WINDOW_TOKENS), outputMax };
+}
+
+function amountOf(price: PriceAt, { inputMax }: Scope, outputMax: number): bigint {
+  return holdNanos(price.version, { inputMax, outputMax });
+}
+
+function noPrice(model: string, isMetered: boolean): RelayError {
+  const who = isMetered ? "an account that pays" : "a key with a budget";
+  return relayError("model_not_allowed", `The model ${JSON.stringify(model)} has no price, so ${who} cannot use it.`, { param: "model" });
+}
+
+function unavailable(): RelayError {
+  return relayError("store_unavailable", "Money cannot be set aside right now; nothing was sent and nothing is charged.", {
+    retryAfterS: RETRY_AFTER_S,
+  });
 }
 
 function refusalOf(refused: Refused): RelayError {
@@ -89,28 +137,82 @@ function refusalOf(refused: Refused): RelayError {
         shouldRetry: false,
       });
     }
+    case "budget_exceeded":
+      return budgetError(refused);
+    case "idempotency_in_progress":
+      return relayError("idempotency_in_progress", "A request with this Idempotency-Key is still running.", { retryAfterS: 1 });
+    case "idempotency_mismatch":
+      return relayError("idempotency_mismatch", "This Idempotency-Key was used for another request: use a new one.", {
+        param: "idempotency-key",
+        shouldRetry: false,
+      });
+    case "idempotency_finished": {
+      const which = refused.hold === undefined ? "" : `, ${refused.hold.id},`;
+      const message = `The request${which} with this Idempotency-Key is over and its answer is not kept. Nothing more is charged; use a new key to ask again.`;
+      return relayError("stream_lost", message, { shouldRetry: false });
+    }
     case "account_suspended":
     case "account_unknown":
       return relayError("account_suspended", "This account has no open wallet.");
     default:
-      return relayError("store_unavailable", "Money cannot be set aside right now; nothing was sent and nothing is charged.", {
-        retryAfterS: RETRY_AFTER_S,
-      });
+      return unavailable();
   }
 }
 
-export class Bill {
-  readonly #id: string;
-  readonly #price: PriceAt;
+function budgetError({ budget, availableNanos }: Refused): RelayError {
+  const period = budget?.id.slice(budget.id.lastIndexOf(":") + 1) ?? "its";
+  const left = formatUsd(nanos(availableNanos === undefined || availableNanos < 0n ? 0n : availableNanos));
+  const resetsAtMs = budget?.resetsAtMs ?? null;
+  const waitMs = resetsAtMs === null ? Number.POSITIVE_INFINITY : resetsAtMs - Date.now();
+  const until = resetsAtMs === null ? "" : ` It begins anew at ${new Date(resetsAtMs).toISOString()}.`;
+  const words = period === "total" ? "budget" : `budget of a ${period}`;
+  return relayError("budget_exceeded", `This key's ${words} has ${left} USD left, and this request could cost more.${until}`, {
+    retryAfterS: clampRetryAfter(Math.min(waitMs, 60_000)),
+    ...(waitMs > 60_000 ? { shouldRetry: false } : {}),
+  });
+}
 
-  constructor(id: string, price: PriceAt) {
+export class Bill {
+  readonly #till: Till;
+  readonly #id: string;
+  readonly #price: PriceAt | null;
+  readonly #scope: Scope;
+
+  constructor(till: Till, id: string, price: PriceAt | null, scope: Scope) {
+    this.#till = till;
     this.#id = id;
     this.#price = price;
+    this.#scope = scope;
   }
 
-  /** Version of the price that the hold was made with; the settlement uses the same. */
-  get priceId(): string {
-    return this.#price.version.id;
+  /** Version of the price that the hold was made with; the settlement uses the same. Null where nothing is counted. */
+  get priceId(): string | null {
+    return this.#price?.version.id ?? null;
+  }
+
+  /** Tokens of output that the hold is for; null when it is for all there can be. */
+  get slidingTokens(): number | null {
+    return this.#scope.mode === "sliding" ? this.#scope.outputTokens : null;
+  }
+
+  /** Sets more aside, for so many tokens of output in all. @returns the tokens that are covered, or the refusal. */
+  async extend(outputTokens: number): Promise<number | Refused> {
+    const covered = Math.min(outputTokens + WINDOW_TOKENS, this.#scope.outputMax);
+    if (this.#price === null) return covered;
+    const result = await this.#till.ask({ kind: "extend", id: this.#id, toNanos: amountOf(this.#price, this.#scope, covered) });
+    return result.ok ? covered : result;
+  }
+
+  /** Notes what would be charged if this process died now. */
+  checkpoint(seq: number, usage: BilledUsage): Promise<Result> {
+    return this.#till.ask({
+      kind: "checkpoint",
+      id: this.#id,
+      seq,
+      inputTokens: usage.input,
+      outputTokens: usage.output,
+      chargeNanos: this.#costOf(usage),
+    } satisfies OperationOf<"checkpoint">);
   }
 
   /** How the hold ends: at the price of what was used, or at nothing where no upstream had worked. */
@@ -119,11 +221,23 @@ export class Bill {
     return {
       kind: "settle",
       id: this.#id,
-      costNanos: costNanos(this.#price, usage),
+      costNanos: this.#costOf(usage),
       basis,
       inputTokens: usage.input,
       outputTokens: usage.output,
       endReason,
     };
   }
+
+  #costOf(usage: BilledUsage): bigint {
+    return this.#price === null ? 0n : costNanos(this.#price, usage);
+  }
+}
+
+/** What a client is told when its running stream cannot be paid for any further. */
+export function extensionError(refused: Refused): RelayError {
+  const error = refusalOf(refused);
+  return error.code === "store_unavailable" || error.code === "insufficient_credits" || error.code === "budget_exceeded"
+    ? error
+    : unavailable();
 }

@@ -112,6 +112,20 @@ export function endOfBroken(code: RelayError["code"]): EndReason {
   return "upstream_failed";
 }
 
+/** The end of an answer that the relay itself ended. */
+export function endOfEnded(code: RelayError["code"]): EndReason {
+  switch (code) {
+    case "key_revoked":
+    case "insufficient_credits":
+    case "store_unavailable":
+      return code;
+    case "budget_exceeded":
+      return "insufficient_credits";
+    default:
+      return "relay_stopped";
+  }
+}
+
 export function endOfRefusal(error: RelayError, failure: AttemptFailure | undefined): EndReason {
   if (failure === undefined || error.passed !== null || error.code === "rate_limited") return "refused";
   return error.code === "upstream_timeout" ? "upstream_timeout" : "upstream_failed";

@@ -7,6 +7,7 @@ import type { EventFacts, UpstreamError } from "../provider/provider.ts";
 import type { AnswerHeaders } from "../upstream/dial.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptInput } from "./attempt.ts";
+import type { CreditGate } from "./credit-gate.ts";
 import { EventTemplate } from "./event-template.ts";
 import { isForMender, isTooManyParts, Mender } from "./mend.ts";
 import type { StreamOut } from "./stream-out.ts";
@@ -24,6 +25,10 @@ export class StreamAttempt extends Attempt implements SseHandler {
   readonly #publicModel: Buffer | null;
   readonly #template: EventTemplate;
   readonly #mender = new Mender();
+  /** Asks whether what is read is paid for; null when all of it is. */
+  readonly #gate: CreditGate | null;
+  /** What is to be done when the pieces that wait for money have left. */
+  #whenCovered: (() => void) | null = null;
   readonly #marks = new Set<string>();
   #sawDone = false;
   #sawEvent = false;
@@ -37,10 +42,11 @@ export class StreamAttempt extends Attempt implements SseHandler {
   #now = 0;
   #mayHoldSecret = false;
 
-  constructor(input: AttemptInput, out: StreamOut, onGap: (ms: number) => void) {
+  constructor(input: AttemptInput, out: StreamOut, onGap: (ms: number) => void, gate: CreditGate | null = null) {
     super(input);
     this.#out = out;
     this.#onGap = onGap;
+    this.#gate = gate;
     this.#template = new EventTemplate(input.provider.textKeys);
     this.#scanner = new SseScanner(this, { eventBytesMax: input.upstream.eventBytesMax });
     this.#publicModel = input.wire.model === input.request.model ? null : Buffer.from(JSON.stringify(input.request.model));
@@ -63,7 +69,7 @@ export class StreamAttempt extends Attempt implements SseHandler {
     const isInBounds = this.#scanner.push(bytes);
     this.#flush();
     if (this.isOver) return;
-    if (this.#sawDone) return this.#complete();
+    if (this.#sawDone) return this.#isUncovered ? this.#wait(() => this.#complete()) : this.#complete();
     if (!isInBounds) this.#break("upstream_failed", `sent an event larger than ${this.input.upstream.eventBytesMax} bytes`);
   }
 
@@ -165,6 +171,7 @@ export class StreamAttempt extends Attempt implements SseHandler {
     this.#closeRun();
     const pieces = this.#pieces;
     if (pieces.length === 0) return;
+    if (!this.isDraining && this.#hasContent && this.#gate?.covers(this.input.meter.estimatedOutput) === false) return this.pause("credit");
     this.#pieces = [];
     if (this.isDraining) return;
     if (this.#hasContent) {
@@ -172,7 +179,38 @@ export class StreamAttempt extends Attempt implements SseHandler {
     } else if (!this.#out.hold(pieces)) this.#break("upstream_failed", "sent too many events without content");
   }
 
+  /** Pieces wait for money to be set aside. */
+  get #isUncovered(): boolean {
+    return this.#pieces.length > 0 && this.#hasContent && this.#gate !== null && !this.isDraining;
+  }
+
+  #wait(next: () => void): void {
+    this.#whenCovered = next;
+  }
+
+  protected override get isWaiting(): boolean {
+    return this.#whenCovered !== null;
+  }
+
+  override drain(forMs: number, bytesMax: number): void {
+    super.drain(forMs, bytesMax);
+    // Nobody waits for the pieces any more.
+    this.onCovered();
+  }
+
+  /** More may leave than before. */
+  onCovered(): void {
+    if (this.isOver) return;
+    this.#flush();
+    if (this.#isUncovered) return;
+    this.resume("credit");
+    const next = this.#whenCovered;
+    this.#whenCovered = null;
+    next?.();
+  }
+
   protected onBodyEnd(): void {
+    if (this.#isUncovered) return this.#wait(() => this.onBodyEnd());
     if (this.input.meter.isFinished(this.input.request.choices)) {
       // Nothing that belongs to the answer can be missing, so the last event counts without its blank line.
       this.onBody(EVENT_END, performance.now());
@@ -218,7 +256,8 @@ export class StreamAttempt extends Attempt implements SseHandler {
     this.#closeRun();
     const pieces = this.#pieces;
     this.#pieces = [];
-    if (pieces.length > 0 && this.#hasContent && !this.isDraining) this.#out.send(pieces, this.#now);
+    const isCovered = this.#gate?.covers(this.input.meter.estimatedOutput) !== false;
+    if (pieces.length > 0 && this.#hasContent && !this.isDraining && isCovered) this.#out.send(pieces, this.#now);
   }
 }
 

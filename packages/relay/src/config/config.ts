@@ -52,6 +52,8 @@ export interface Model {
   readonly name: string;
   /** In fallback order, at least one. */
   readonly routes: readonly ModelRoute[];
+  /** `sliding`: money for streamed answers is set aside piece by piece; else, and by default, all of it at the start. */
+  readonly hold?: "full" | "sliding";
   /** `false` for names that are accepted but left out of `GET /v1/models` (retired ones). */
   readonly isListed: boolean;
 }
@@ -114,6 +116,8 @@ export interface Config {
     readonly level: "trace" | "debug" | "info" | "warn" | "error" | "silent";
     readonly format: "json" | "text";
   };
+  /** Addresses and networks of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies?: readonly string[];
   readonly sizes: { readonly requestBytesMax: number; readonly answerBytesMax: number };
   readonly shutdown: { readonly delayMs: number; readonly drainMs: number };
   /** True when no upstream is configured and the built-in simulator stands in as `demo`. */

@@ -5,6 +5,7 @@ import { baseUrlFault } from "./base-url.ts";
 import { limits, limitSet, MODEL_NAME, tier } from "./file-limits.ts";
 import { band, price, prices, window } from "./file-price-schema.ts";
 import { faultIn, judged, text } from "./file-text-schema.ts";
+import { networkFault } from "./network.ts";
 import { DURATION_PATTERN, parseDuration, parseSize, SIZE_PATTERN } from "./quantity.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./settings.ts";
 import { parseDatabase, parseListen } from "./values.ts";
@@ -90,6 +91,10 @@ const model = z
       .min(1, { error: "must name at least one upstream" })
       .describe("In fallback order."),
     price: price.describe("What accounts pay, in USD per million tokens, as decimal text.").optional(),
+    hold: z
+      .enum(["full", "sliding"])
+      .describe("sliding: for streamed answers money is set aside as they grow. Not for models that bill tokens clients do not see.")
+      .optional(),
     continuation: z.enum(["off"], { error: "must be off; other values are not supported by this version" }).optional(),
   })
   .describe("One public model.");
@@ -127,6 +132,11 @@ const schema = z.strictObject({
     })
     .optional(),
   limits: limits.optional(),
+  trusted_proxies: z
+    .array(judged("An address or a network, e.g. 10.0.0.0/8.", networkFault), { error: "must be a list" })
+    .max(100, { error: "must have at most 100 entries" })
+    .describe("Proxies of your own in front of the relay: the client address they forward is believed.")
+    .optional(),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).optional(), format: z.enum(LOG_FORMATS).optional() }).optional(),
 });
 

@@ -91,6 +91,7 @@ function settingsOf(shape: FileShape): Settings {
     delayMs: ms(shape.shutdown?.delay),
     drainMs: ms(shape.shutdown?.drain),
     limits: limitsOf(shape.limits),
+    trustedProxies: shape.trusted_proxies,
   };
 }
 
@@ -146,11 +147,12 @@ function onDisconnectOf(said: UpstreamShape["on_disconnect"]): OnDisconnect | un
 
 function modelsOf(models: NonNullable<FileShape["models"]>): ReadonlyMap<string, Model> {
   return new Map(
-    Object.entries(models).map(([name, { upstreams }]): [string, Model] => [
+    Object.entries(models).map(([name, { upstreams, hold }]): [string, Model] => [
       name,
       {
         name,
         isListed: true,
+        ...(hold === undefined ? {} : { hold }),
         routes: upstreams.map((route) => ({
           upstream: route.upstream,
           model: route.model ?? name,

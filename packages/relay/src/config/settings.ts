@@ -28,6 +28,7 @@ export interface Settings {
   readonly firstKey?: string | undefined;
   readonly adminToken?: string | undefined;
   readonly limits?: LimitsConfig | undefined;
+  readonly trustedProxies?: readonly string[] | undefined;
 }
 
 const DEFAULTS = {
@@ -63,6 +64,7 @@ export function assembleConfig(
     ...routing,
     prices,
     ...(said.limits === undefined ? {} : { limits: said.limits }),
+    ...(said.trustedProxies === undefined ? {} : { trustedProxies: said.trustedProxies }),
     firstKey: said.firstKey ?? null,
     adminToken: said.adminToken ?? null,
     log: { level: all.logLevel, format: all.logFormat },

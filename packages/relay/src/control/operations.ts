@@ -6,7 +6,8 @@ import { parseUsd } from "@millrace/wire/money";
 import * as z from "zod";
 import { DEFAULT_ACCOUNT, newAccount } from "../admission/accounts.ts";
 import type { Account, AccountBook } from "../admission/accounts.ts";
-import { addressFault, SCOPES } from "../admission/grant.ts";
+import { SCOPES } from "../admission/grant.ts";
+import { networkFault } from "../config/network.ts";
 import { newKeyRecord } from "../admission/keys.ts";
 import type { KeyRecord, KeyRing, KeyWishes } from "../admission/keys.ts";
 import { readBalance, shownBalance } from "../ledger/balance.ts";
@@ -36,7 +37,7 @@ const OVERLAP_S_MAX = 30 * 86_400;
 
 const name = z.string().trim().min(1).max(100);
 const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
-const address = z.string().refine((text) => addressFault(text) === null, { error: "write an address, or a network such as 10.0.0.0/8" });
+const address = z.string().refine((text) => networkFault(text) === null, { error: "write an address, or a network such as 10.0.0.0/8" });
 
 const NewAccount = z.strictObject({ name, metered: z.boolean().default(false), tier: z.string().nullable().default(null) });
 const AccountChange = z.strictObject({

@@ -7,6 +7,8 @@ export type Route =
   /** `infos` is the shape that some clients expect at `/user/balance`. */
   | { readonly kind: "balance"; readonly shape: "wallet" | "infos" }
   | { readonly kind: "model"; readonly id: string }
+  /** The account's own view of one of its requests. */
+  | { readonly kind: "request"; readonly id: string }
   | { readonly kind: "healthz" | "readyz" | "metrics" }
   | { readonly kind: "admin" };
 
@@ -34,6 +36,8 @@ export function findRoute(method: string, path: string): RouteResult {
     const id = decode(bare.slice("/models/".length));
     if (id !== null && id !== "") return forMethods(method, ["GET", "HEAD"], { kind: "model", id });
   }
+  const requestId = /^\/requests\/(\w{1,64})$/.exec(bare)?.[1];
+  if (requestId !== undefined && path.startsWith("/v1/")) return forMethods(method, ["GET", "HEAD"], { kind: "request", id: requestId });
   return { ok: false, allow: null };
 }
 

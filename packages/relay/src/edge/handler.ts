@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AccountBook } from "../admission/accounts.ts";
 import { mayUse, mayUseModel } from "../admission/grant.ts";
+import type { Scope } from "../admission/grant.ts";
 import type { KeyRecord, KeyRing } from "../admission/keys.ts";
 import { readCredential } from "../admission/credential.ts";
 import { answer } from "../chat/answer.ts";
@@ -10,9 +11,14 @@ import { relayError } from "../chat/failure.ts";
 import type { RelayError } from "../chat/failure.ts";
 import type { Config, Model } from "../config/config.ts";
 import type { ErrorCode } from "@millrace/wire/error-codes";
+import { shownReceipt } from "../insight/receipt.ts";
+import type { RequestFiles } from "../insight/request-file.ts";
 import { readBalance, shownBalance } from "../ledger/balance.ts";
 import type { ShownBalance } from "../ledger/balance.ts";
 import type { Door } from "../provider/provider.ts";
+import { readIdempotencyKey } from "./idempotency-key.ts";
+import { clientAddress } from "./client-address.ts";
+import type { TrustedProxies } from "./client-address.ts";
 import type { BodyBudget, BodyLimits, JsonBody } from "./body.ts";
 import { readJsonBody } from "./body.ts";
 import { readClientRequest } from "./chat-request.ts";
@@ -34,6 +40,8 @@ export interface EdgeParts {
   readonly chat: ChatParts;
   readonly resolve: (name: string) => Model | null;
   readonly closeMatches: (name: string) => string[];
+  readonly files: RequestFiles;
+  readonly trustedProxies: TrustedProxies;
   readonly bodyLimits: BodyLimits;
   readonly bodyBudget: BodyBudget;
   /** Why this relay takes no traffic, or null when it may. */
@@ -103,6 +111,7 @@ export async function handle(request: IncomingMessage, response: ServerResponse,
     case "models":
     case "model":
     case "balance":
+    case "request":
     case "door":
       return handleKeyed(visit, route);
   }
@@ -133,21 +142,41 @@ const KEY_MESSAGES: Readonly<Record<"key_malformed" | "key_invalid" | "key_revok
   key_expired: "This key has expired.",
 };
 
-type Keyed = Extract<Route, { kind: "models" | "model" | "balance" | "door" }>;
+type Keyed = Extract<Route, { kind: "models" | "model" | "balance" | "request" | "door" }>;
 
 async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
   const { request, response, requestId, parts } = visit;
   const authentication = authenticate(request, parts.keys);
   if (!authentication.ok) return turnAway(visit, relayError(authentication.code, authentication.message), { "www-authenticate": "Bearer" });
   visit.key = authentication.key;
-  const scope = route.kind === "door" ? route.door : route.kind === "balance" ? "balance" : "models";
-  const grant = mayUse(parts.accounts.get(authentication.key.accountId), authentication.key, scope, request.socket.remoteAddress);
+  const scope = scopeOf(route);
+  const grant = mayUse(
+    parts.accounts.get(authentication.key.accountId),
+    authentication.key,
+    scope,
+    clientAddress(request, parts.trustedProxies),
+  );
   if (!grant.ok) return turnAway(visit, relayError(grant.code, grant.message));
   showStanding(response, parts.limits, authentication.key);
   if (route.kind === "door") return handleDoor(visit, route.door, authentication.key);
   if (route.kind === "balance") return sendBalance(visit, authentication.key.accountId, route.shape);
+  if (route.kind === "request") return sendReceipt(visit, authentication.key.accountId, route.id);
   if (route.kind === "model") return sendModel(visit, route.id);
   sendJson(response, 200, { object: "list", data: listed(parts, authentication.key).map(modelObject) }, { "x-request-id": requestId });
+}
+
+function scopeOf(route: Keyed): Scope {
+  switch (route.kind) {
+    case "door":
+      return route.door;
+    case "balance":
+      return "balance";
+    case "request":
+      return "requests";
+    case "models":
+    case "model":
+      return "models";
+  }
 }
 
 type Authentication =
@@ -195,6 +224,13 @@ async function sendBalance(visit: Visit, accountId: string, shape: "wallet" | "i
   sendJson(visit.response, 200, body, { "x-request-id": visit.requestId });
 }
 
+async function sendReceipt(visit: Visit, accountId: string, id: string): Promise<void> {
+  const file = await visit.parts.files.requestFile(id, accountId).catch(() => "unavailable" as const);
+  if (file === "unavailable") return turnAway(visit, relayError("store_unavailable", "The store does not answer.", { retryAfterS: 5 }));
+  if (file === null) return turnAway(visit, relayError("request_unknown", `There is no request ${id} of this account.`));
+  sendJson(visit.response, 200, shownReceipt(id, file), { "x-request-id": visit.requestId });
+}
+
 function infosShape(shown: ShownBalance, isFree: boolean): unknown {
   const info = { currency: shown.currency, total_balance: shown.balance, granted_balance: "0.00", topped_up_balance: shown.balance };
   return { is_available: isFree || BigInt(shown.available_nanos) > 0n, balance_infos: [info] };
@@ -233,7 +269,22 @@ async function answerBody(visit: Visit, door: Door, key: KeyRecord, body: JsonBo
   if (account === undefined) throw new Error(`the account of ${key.id} is gone`);
   const { requestId: id, receivedAt } = visit;
   const { textBytes, mediaBytes } = body;
-  const asked = { id, at: Date.now(), receivedAt, bodyReadAt, key, account, request: parsed.request, model, textBytes, mediaBytes };
+  const named = readIdempotencyKey(request);
+  if (!named.ok) return turnAway(visit, named.error);
+  const { idempotencyKey } = named;
+  const asked = {
+    id,
+    at: Date.now(),
+    receivedAt,
+    bodyReadAt,
+    key,
+    account,
+    request: parsed.request,
+    model,
+    textBytes,
+    mediaBytes,
+    idempotencyKey,
+  };
   const entry = enter(parts.limits, key, asked, () => isUnderWay(visit));
   showStanding(visit.response, parts.limits, key, visit.model);
   if (!entry.ok) return turnAway(visit, entry.error);

@@ -1,18 +1,10 @@
 /** What people ask of the ledger: a receipt, a statement, and who has credit that expired. Nothing here takes a lock. */
-import type { Correction, LotMove, Transfer, TransferCode } from "../ledger/state.ts";
+import type { LedgerReceipt } from "../ledger/receipt.ts";
+import type { TransferCode } from "../ledger/state.ts";
 import { CORRECTIONS, HOLDS, LOT_MOVES, TRANSFERS } from "./ledger-shapes.ts";
-import type { HoldRow } from "./ledger-shapes.ts";
 import { read, readAmong } from "./sql.ts";
 import type { Dialect, Sql } from "./sql.ts";
 import { objectOf, selectOf } from "./sql-shape.ts";
-
-/** All that moved for one request. The net charge is what the hold was charged, and the correction's difference. */
-export interface LedgerReceipt {
-  readonly hold: HoldRow;
-  readonly correction: Correction | null;
-  readonly transfers: readonly Transfer[];
-  readonly lotMoves: readonly LotMove[];
-}
 
 /** Null when there is no such hold, or it is another account's. */
 export function* readReceipt(dialect: Dialect, holdId: string, accountId: string): Sql<LedgerReceipt | null> {

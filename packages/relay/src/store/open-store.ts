@@ -1,8 +1,10 @@
 /** Opens what a relay keeps its books in: the directory, the database, the ledger over it, and the keeper of rows. */
 import { join } from "node:path";
 import type { DatabaseConfig } from "../config/config.ts";
+import type { RequestFiles } from "../insight/request-file.ts";
 import type { RowStore } from "../insight/row.ts";
 import { LEASE_FOREVER_MS, Ledger } from "../ledger/ledger.ts";
+import type { PriceStore } from "../ledger/price-pins.ts";
 import { openDataDirectory } from "./data-directory.ts";
 import type { DataDirectory } from "./data-directory.ts";
 import type { PostgresStore } from "./postgres-store.ts";
@@ -31,6 +33,8 @@ export interface Books {
   readonly store: Store;
   readonly ledger: Ledger<readonly Write[]>;
   readonly rows: RowStore;
+  readonly files: RequestFiles;
+  readonly prices: PriceStore;
   /** Accounts and keys as they are stored. */
   readonly records: ControlRecords;
   /** Calls back with what other relays change from now on. */
@@ -79,7 +83,11 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
     const watch: Books["watch"] = (onRecords) => {
       if (isShared) (store as PostgresStore).watch(records.version, onRecords);
     };
-    return { store, ledger, rows, records, watch, close };
+    const files: RequestFiles = { requestFile: (id, accountId) => store.query("request", { id, accountId }) };
+    const prices: PriceStore = {
+      keepPrice: async (id, version) => (await store.write([{ kind: "price", id, version, at: Date.now() }])) === null,
+    };
+    return { store, ledger, rows, files, prices, records, watch, close };
   } catch (error) {
     await close();
     throw error;

@@ -29,8 +29,18 @@ export class Session {
   readonly #client: pg.Client;
   readonly #named = new Map<string, { readonly name: string; readonly text: string }>();
 
+  #isBroken = false;
+
   private constructor(client: pg.Client) {
     this.#client = client;
+    // Without a listener a connection that breaks while idle would end the process.
+    client.on("error", () => (this.#isBroken = true));
+    client.on("end", () => (this.#isBroken = true));
+  }
+
+  /** The server has ended the connection: nothing that is asked now would be sent. */
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
   /** @param setUp statements that make the session what it is for. @param answerMs deadline of each statement. */
@@ -42,10 +52,8 @@ export class Session {
       ...connection,
       types: BIGINT_TYPES,
     });
-    // Without a listener a connection that breaks while idle would end the process; the next statement reports it.
-    client.on("error", () => undefined);
-    await client.connect();
     const session = new Session(client);
+    await client.connect();
     try {
       if (setUp !== "") await client.query(setUp);
       return session;
@@ -143,6 +151,7 @@ export class Line {
 
   async #run<T>(make: () => Sql<T>): Promise<T> {
     try {
+      if (this.#session?.isBroken === true) await this.close();
       const session = (this.#session ??= await this.#open());
       return await session.run(make());
     } catch (error) {
@@ -160,11 +169,6 @@ export class Line {
       await session.close();
       throw error;
     }
-  }
-
-  /** There is a connection, as far as is known. */
-  get isOpen(): boolean {
-    return this.#session !== null;
   }
 
   async close(): Promise<void> {

@@ -1,13 +1,12 @@
 /** What can be asked of a store by name: reads that take no lock, run beside the writing. */
 import type { Account } from "../admission/accounts.ts";
 import type { KeyRecord } from "../admission/keys.ts";
+import type { RequestFile } from "../insight/request-file.ts";
 import { accountsWithExpired, readReceipt } from "./ledger-read.ts";
-import type { LedgerReceipt } from "./ledger-read.ts";
 import { auditLedger } from "./ledger-audit.ts";
 import type { Breach } from "./ledger-audit.ts";
 import { ACCOUNTS, KEYS } from "./record-shapes.ts";
 import { ATTEMPTS, REQUESTS } from "./request-rows.ts";
-import type { StoredAttempt, StoredRequest } from "./request-rows.ts";
 import { nowIn, read } from "./sql.ts";
 import type { Dialect, Sql } from "./sql.ts";
 import { objectOf, selectOf } from "./sql-shape.ts";
@@ -17,13 +16,6 @@ export interface ControlRecords {
   readonly version: number;
   readonly accounts: readonly Account[];
   readonly keys: readonly KeyRecord[];
-}
-
-/** A request with its attempts and what moved for it; no receipt where no money was set aside. */
-interface RequestFile {
-  readonly request: StoredRequest | null;
-  readonly attempts: readonly StoredAttempt[];
-  readonly receipt: LedgerReceipt | null;
 }
 
 /** A query of a name: its arguments and its answer are plain data, for they may cross to another thread. */
@@ -48,7 +40,10 @@ const QUERIES = {
     const receipt = yield* readReceipt(dialect, id, accountId);
     if (row === undefined && receipt === null) return null;
     const attempts = row === undefined ? [] : yield* read(`${selectOf(ATTEMPTS)} WHERE request_id = ? ORDER BY n`, [id]);
+    const priceId = receipt?.hold.priceId ?? null;
+    const [price] = priceId === null ? [] : yield* read("SELECT version FROM price_versions WHERE id = ?", [priceId]);
     return {
+      price: (price?.["version"] as string | undefined) ?? null,
       request: row === undefined ? null : objectOf(REQUESTS, row),
       attempts: attempts.map((attempt) => objectOf(ATTEMPTS, attempt)),
       receipt,

@@ -1,43 +1,10 @@
 /** The rows of requests: each once, whoever brings it, and the sums that summaries are read from. */
+import type { StoredAttempt, StoredRequest } from "../insight/request-file.ts";
 import type { AttemptRow, RequestRow } from "../insight/row.ts";
 import { insertRows, readAmong, updateRows, upsertRows } from "./sql.ts";
 import type { Dialect, Sql } from "./sql.ts";
 import { columnsOf, objectOf, selectOf, valuesOf } from "./sql-shape.ts";
 import type { Shape } from "./sql-shape.ts";
-
-/** A request without its attempts, as the table has it. */
-export interface StoredRequest {
-  readonly id: string;
-  readonly at: number;
-  readonly accountId: string;
-  readonly keyId: string;
-  readonly door: string;
-  readonly model: string;
-  readonly upstream: string | null;
-  readonly upstreamModel: string | null;
-  readonly isStream: boolean;
-  readonly status: number;
-  readonly endReason: string;
-  readonly errorCode: string | null;
-  /** Separated by commas. */
-  readonly marks: string;
-  readonly inputTokens: number;
-  readonly cachedInputTokens: number;
-  readonly cacheWriteTokens: number;
-  readonly outputTokens: number;
-  readonly reasoningTokens: number;
-  readonly basis: string;
-  readonly events: number;
-  readonly bytesOut: number;
-  readonly ttftMs: number | null;
-  readonly itlMeanMs: number | null;
-  readonly itlMaxMs: number | null;
-  readonly overheadMs: number | null;
-  readonly durationMs: number;
-  readonly priceId: string | null;
-  readonly chargeNanos: bigint | null;
-  readonly costNanos: bigint | null;
-}
 
 export const REQUESTS: Shape<StoredRequest> = {
   table: "requests",
@@ -73,25 +40,6 @@ export const REQUESTS: Shape<StoredRequest> = {
     costNanos: ["cost_nanos", "nanos"],
   },
 };
-
-/** One try at an upstream, as the table has it. */
-export interface StoredAttempt {
-  readonly requestId: string;
-  readonly n: number;
-  readonly upstream: string;
-  readonly upstreamModel: string;
-  readonly outcome: string;
-  readonly status: number | null;
-  readonly detail: string | null;
-  readonly upstreamRequestId: string | null;
-  readonly inputTokens: number | null;
-  readonly cachedInputTokens: number | null;
-  readonly cacheWriteTokens: number | null;
-  readonly outputTokens: number | null;
-  readonly reasoningTokens: number | null;
-  readonly ttftMs: number | null;
-  readonly durationMs: number;
-}
 
 export const ATTEMPTS: Shape<StoredAttempt> = {
   table: "attempts",

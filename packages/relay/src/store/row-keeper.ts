@@ -3,7 +3,7 @@
  * one of them can again. While it is the last, no new request may start.
  */
 import type { Ending, Recorded, RequestRow, RowStore } from "../insight/row.ts";
-import type { HoldOutcome, Operation, Result } from "../ledger/operation.ts";
+import type { Done, HoldOutcome, Operation, Result } from "../ledger/operation.ts";
 import type { Spool, SpoolEntry } from "./spool.ts";
 import type { Store } from "./store.ts";
 import type { Write } from "./writes.ts";
@@ -113,7 +113,7 @@ export class RowKeeper implements RowStore {
   /** The end of the hold and the row in one transaction. */
   async #end(row: RequestRow, ending: Ending): Promise<Outcome> {
     const result = await this.#parts.ledger.ask(ending, riderOf(row));
-    if (result.ok) return { ok: true, chargedNanos: result.hold?.chargedNanos ?? 0n };
+    if (result.ok) return { ok: true, chargedNanos: chargedIn(result) };
     if (result.code === "not_open" && result.hold !== undefined) return this.#endLate(row, ending, result.hold);
     if (result.code !== "hold_unknown") return { ok: false, reason: result.reason ?? result.code };
     this.#parts.onTrouble(`the hold of ${row.id} is not known to the ledger: its row says what it would have cost`);
@@ -124,7 +124,7 @@ export class RowKeeper implements RowStore {
   async #endLate(row: RequestRow, ending: Ending, hold: HoldOutcome): Promise<Outcome> {
     const costNanos = ending.kind === "settle" ? ending.costNanos : 0n;
     const result = await this.#parts.ledger.ask({ kind: "correct", id: row.id, costNanos }, riderOf(row));
-    if (result.ok) return { ok: true, chargedNanos: result.hold?.chargedNanos ?? 0n };
+    if (result.ok) return { ok: true, chargedNanos: chargedIn(result) };
     if (result.code === "store_unavailable" || result.code === "store_failed") return { ok: false, reason: result.reason ?? result.code };
     this.#parts.onTrouble(`the hold of ${row.id} had ended as ${hold.state} before: ${result.code}`);
     return this.#writeRow({ ...row, chargeNanos: String(hold.chargedNanos ?? 0n) });
@@ -150,6 +150,11 @@ function asLate({ row, ending }: SpoolEntry): SpoolEntry {
   if (ending === null || row.errorCode !== null || row.endReason === "client_gone") return { row, ending };
   const end = { endReason: "store_unavailable" } as const;
   return { row: { ...row, ...end, errorCode: "store_unavailable" }, ending: { ...ending, ...end } };
+}
+
+/** Null where the hold was of an account that does not pay. */
+function chargedIn({ balances, hold }: Done): bigint | null {
+  return balances === null ? null : (hold?.chargedNanos ?? 0n);
 }
 
 function riderOf(row: RequestRow): Write[] {

@@ -142,7 +142,9 @@ const POSTGRES_FIRST: readonly string[] = [
 ];
 
 /** Steps that are the same for both. */
-const SHARED: readonly string[] = [];
+const SHARED: readonly string[] = [
+  `CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;`,
+];
 
 /** Every step so far; their number is the version that this program writes. */
 export function schemaSteps(dialect: Dialect): readonly string[] {

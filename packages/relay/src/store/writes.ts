@@ -4,8 +4,8 @@ import type { KeyRecord } from "../admission/keys.ts";
 import type { RequestRow } from "../insight/row.ts";
 import { ACCOUNTS, KEYS } from "./record-shapes.ts";
 import { storedAttempts, storedRequest, writeRequests } from "./request-rows.ts";
-import { insertRows, read, updateRows } from "./sql.ts";
-import type { Dialect, Sql } from "./sql.ts";
+import { insertRows, read, updateRows, upsertRows } from "./sql.ts";
+import type { Column, Dialect, Sql } from "./sql.ts";
 import { columnsOf, valuesOf } from "./sql-shape.ts";
 import type { Shape } from "./sql-shape.ts";
 import { transaction } from "./transaction.ts";
@@ -13,11 +13,13 @@ import { transaction } from "./transaction.ts";
 export type Write =
   | { readonly kind: "row"; readonly row: RequestRow }
   | { readonly kind: "account"; readonly account: Account; readonly isUpdate: boolean }
-  | { readonly kind: "key"; readonly key: KeyRecord; readonly isUpdate: boolean };
+  | { readonly kind: "key"; readonly key: KeyRecord; readonly isUpdate: boolean }
+  /** A price as it was pinned, as JSON; the same id always says the same. */
+  | { readonly kind: "price"; readonly id: string; readonly version: string; readonly at: number };
 
 /** Writes that people decided are synced to the disk before they are answered. */
 export function isDecided(write: Write): boolean {
-  return write.kind !== "row";
+  return write.kind !== "row" && write.kind !== "price";
 }
 
 /** Within a transaction. Rows of requests come last: their sums are what several relays contend for. */
@@ -27,6 +29,10 @@ export function* applyWrites(dialect: Dialect, writes: readonly Write[]): Sql<vo
   for (const write of writes) {
     if (write.kind === "row") {
       rows.push(write.row);
+      continue;
+    }
+    if (write.kind === "price") {
+      yield* writePrice(dialect, write);
       continue;
     }
     version ??= yield* nextVersion();
@@ -41,6 +47,17 @@ function* nextVersion(): Sql<number> {
   yield { kind: "write", sql: "UPDATE control_version SET version = version + 1 WHERE id = 1", types: [], rows: [[]] };
   const [row] = yield* read("SELECT version FROM control_version", []);
   return Number(row?.["version"]);
+}
+
+const PRICE: readonly Column[] = [
+  { name: "id", type: "text" },
+  { name: "version", type: "text" },
+  { name: "created_at", type: "bigint" },
+];
+
+function* writePrice(dialect: Dialect, { id, version, at }: Extract<Write, { kind: "price" }>): Sql<void> {
+  // Whoever was first has written the same; the count of rows is one either way.
+  yield* upsertRows(dialect, "price_versions", PRICE, [[id, version, at]], "ON CONFLICT (id) DO UPDATE SET id = excluded.id");
 }
 
 const ACCOUNT_CHANGES = ["name", "tier", "status", "version"] as const;

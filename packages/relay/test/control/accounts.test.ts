@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { addressFault, mayUse } from "../../src/admission/grant.ts";
+import { mayUse } from "../../src/admission/grant.ts";
 import { newKeyRecord } from "../../src/admission/keys.ts";
+import { networkFault } from "../../src/config/network.ts";
 import { call, errorOf, MESSAGES } from "../support/call.ts";
 import type { Answer } from "../support/call.ts";
 import { ADMIN_TOKEN, startRelay } from "../support/start-relay.ts";
@@ -150,5 +151,5 @@ test("addresses are compared by what they mean, not by how they are written", ()
   expect(allowed(["2001:db8::/32"], "2001:db9::1")).toBe(false);
   expect(allowed(["10.0.0.0/8"], "11.0.0.1")).toBe(false);
   expect(allowed(["10.0.0.0/8"], undefined)).toBe(false);
-  for (const entry of ["10.0.0.1/8x", "1.2.3", "0x7f.1", "::g", "10.0.0.0/33", ""]) expect(addressFault(entry)).not.toBeNull();
+  for (const entry of ["10.0.0.1/8x", "1.2.3", "0x7f.1", "::g", "10.0.0.0/33", ""]) expect(networkFault(entry)).not.toBeNull();
 });

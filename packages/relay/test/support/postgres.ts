@@ -11,6 +11,8 @@ export interface TestPostgres {
   readonly connection: pg.ClientConfig;
   /** Ends the server at once, as a crash would, and starts it again on the same data. */
   crash(): Promise<void>;
+  /** Ends the server as a crash would; what it returns starts it again. */
+  kill(): Promise<() => Promise<void>>;
   stop(): Promise<void>;
 }
 
@@ -63,16 +65,23 @@ export async function startPostgres({ isDurable = false }: { readonly isDurable?
     const ended = new Promise((resolve) => server.once("exit", resolve));
     if (server.exitCode === null && server.signalCode === null && server.kill(signal)) await ended;
   };
+  const kill = async (): Promise<() => Promise<void>> => {
+    // SIGQUIT makes all its processes leave at once without a checkpoint; SIGKILL would leave children on the data.
+    await end("SIGQUIT");
+    return async () => {
+      server = await start();
+    };
+  };
   // The runner may end without asking: a server must not outlive it.
   const onExit = (): void => void server.kill("SIGQUIT");
   process.once("exit", onExit);
   return {
     connection,
     crash: async () => {
-      // SIGQUIT makes all its processes leave at once without a checkpoint; SIGKILL would leave children on the data.
-      await end("SIGQUIT");
-      server = await start();
+      const again = await kill();
+      await again();
     },
+    kill,
     stop: async () => {
       process.off("exit", onExit);
       await end("SIGINT");

@@ -15,6 +15,8 @@ import type { SimulatorOptions, Simulator } from "../../src/simulator/simulator.
 import { startSimulator } from "../../src/simulator/simulator.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import type { Books } from "../../src/store/open-store.ts";
+import { SQLITE } from "./databases.ts";
+import type { TestDatabase } from "./databases.ts";
 import { freePort } from "./free-port.ts";
 
 export const ADMIN_TOKEN = "mra_0123456789abcdefghijklmnopqrstuvwxyz";
@@ -35,11 +37,16 @@ export interface RelaySetup {
   readonly sizes?: Partial<Config["sizes"]>;
   readonly limits?: Config["limits"];
   /** SQLite in the data directory when absent. */
-  readonly database?: Config["database"];
+  readonly database?: TestDatabase;
   /** No price at all when absent. */
   readonly prices?: Config["prices"];
   readonly bodyGraceMs?: number;
   readonly logLevel?: Config["log"]["level"];
+  /** How money is set aside for model `m`. */
+  readonly hold?: "full" | "sliding";
+  readonly trustedProxies?: readonly string[];
+  /** Of an earlier relay, to start over on its data; it is then not removed. */
+  readonly dataDir?: string;
 }
 
 export interface TestRelay {
@@ -51,8 +58,10 @@ export interface TestRelay {
   readonly dataDir: string;
   readonly simulators: Readonly<Record<string, Simulator>>;
   readonly logLines: string[];
-  /** Rows of a table, as the database has them now. */
+  /** Rows of a table, as the database has them now; of SQLite alone. */
   rows(table: "requests" | "attempts"): Record<string, string | number | null>[];
+  /** Runs a query on what is committed; integers are bigint. */
+  query(sql: string): Promise<Record<string, unknown>[]>;
   /** Waits for the row number `count` of requests (1 = the first). */
   row(count?: number): Promise<Record<string, string | number | null>>;
   close(): Promise<void>;
@@ -67,8 +76,8 @@ const TIMEOUTS: Upstream["timeouts"] = {
 };
 
 export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
-  const dataDir = mkdtempSync(join(tmpdir(), "millrace-test-"));
-  const databasePath = join(dataDir, "millrace.db");
+  const dataDir = setup.dataDir ?? mkdtempSync(join(tmpdir(), "millrace-test-"));
+  const database = setup.database ?? SQLITE;
   const simulators: Record<string, Simulator> = {};
   const upstreams = new Map<string, Upstream>();
   for (const [name, { simulator, timeouts, model: _model, ...rest }] of Object.entries(setup.upstreams)) {
@@ -93,13 +102,14 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   const config: Config = {
     listen: address,
     dataDir,
-    database: setup.database ?? { kind: "sqlite", path: databasePath },
+    database: database.configIn(dataDir),
     durability: "process",
     upstreams,
-    models: new Map([["m", { name: "m", routes, isListed: true }]]),
+    models: new Map([["m", { name: "m", routes, isListed: true, hold: setup.hold ?? "full" }]]),
     takesAnyModel: [],
     prices: setup.prices ?? NO_PRICES,
     ...(setup.limits === undefined ? {} : { limits: setup.limits }),
+    ...(setup.trustedProxies === undefined ? {} : { trustedProxies: setup.trustedProxies }),
     firstKey: null,
     adminToken: ADMIN_TOKEN,
     log: { level: "info", format: "json" },
@@ -115,6 +125,8 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   const app = buildApp({
     config,
     rows: books.rows,
+    files: books.files,
+    prices: books.prices,
     keyStore: store,
     accountStore: store,
     records: books.records,
@@ -130,14 +142,14 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   const port = await listenSomewhere(app, address);
 
   const rows: TestRelay["rows"] = (table) => {
-    const database = new DatabaseSync(databasePath, { readOnly: true });
+    const file = new DatabaseSync(join(dataDir, "millrace.db"), { readOnly: true });
     try {
-      return database.prepare(`SELECT * FROM ${table} ORDER BY ${table === "requests" ? "at, id" : "request_id, n"}`).all() as Record<
+      return file.prepare(`SELECT * FROM ${table} ORDER BY ${table === "requests" ? "at, id" : "request_id, n"}`).all() as Record<
         string,
         string | number | null
       >[];
     } finally {
-      database.close();
+      file.close();
     }
   };
   return {
@@ -150,11 +162,12 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     simulators,
     logLines,
     rows,
+    query: (sql) => database.query(dataDir, sql),
     row: async (count = 1) => {
       const deadline = performance.now() + 5_000;
       for (;;) {
-        const found = rows("requests")[count - 1];
-        if (found !== undefined) return found;
+        const found = (await database.query(dataDir, "SELECT * FROM requests ORDER BY at, id"))[count - 1];
+        if (found !== undefined) return plain(found);
         if (performance.now() > deadline) throw new Error(`no row number ${count} within 5 s`);
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
@@ -163,9 +176,15 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
       await app.stop({ delayMs: 0, drainMs: 0 });
       await Promise.all(Object.values(simulators).map((simulator) => simulator.close()));
       await books.close();
-      rmSync(dataDir, { recursive: true });
+      if (setup.dataDir === undefined) rmSync(dataDir, { recursive: true });
     },
   };
+}
+
+/** Integers that fit as numbers, as most tests write them. */
+function plain(row: Record<string, unknown>): Record<string, string | number | null> {
+  const entries = Object.entries(row).map(([name, value]) => [name, typeof value === "bigint" ? Number(value) : value]);
+  return Object.fromEntries(entries) as Record<string, string | number | null>;
 }
 
 /** A port that was free a moment ago may be taken by another test by now. */

@@ -1,0 +1,36 @@
+/** Notes now and then how far a paid stream has come, so that the death of this process is charged by it. */
+import type { BilledUsage } from "@millrace/policy/price";
+import type { Bill } from "./bill.ts";
+import type { Ticking } from "./ticker.ts";
+
+/** A note every so many tokens of output, or this long after the last one. */
+const TOKENS = 512;
+const EVERY_MS = 1_000;
+
+export class Checkpoints implements Ticking {
+  readonly #bill: Bill;
+  readonly #usage: () => BilledUsage | null;
+  #seq = 0;
+  #tokens = 0;
+  #at: number;
+  #isUnderWay = false;
+
+  /** @param usage what was delivered so far; null before there is any. */
+  constructor(bill: Bill, usage: () => BilledUsage | null, now: number) {
+    this.#bill = bill;
+    this.#usage = usage;
+    this.#at = now;
+  }
+
+  tick(now: number): void {
+    if (this.#isUnderWay) return;
+    const usage = this.#usage();
+    if (usage === null || usage.output === this.#tokens) return;
+    if (usage.output - this.#tokens < TOKENS && now - this.#at < EVERY_MS) return;
+    this.#tokens = usage.output;
+    this.#at = now;
+    this.#isUnderWay = true;
+    // One that is lost only makes the charge after a crash smaller; the next one says more anyway.
+    void this.#bill.checkpoint(++this.#seq, usage).finally(() => (this.#isUnderWay = false));
+  }
+}

@@ -1,0 +1,47 @@
+/** Where a request comes from, as far as it can be trusted. */
+import type { IncomingMessage } from "node:http";
+import { isIP } from "node:net";
+import { isInNetworks, networkList } from "../config/network.ts";
+
+/** Says whether an address belongs to one of the operator's own proxies. */
+export type TrustedProxies = (address: string) => boolean;
+
+/** Nothing beyond this many hops is looked at. */
+const HOPS_MAX = 32;
+
+/** @param proxies addresses and networks, checked before. */
+export function trustedProxies(proxies: readonly string[]): TrustedProxies {
+  const list = networkList(proxies);
+  return (address) => isInNetworks(list, address);
+}
+
+/**
+ * The nearest address that is not one of our proxies. What a proxy added to `X-Forwarded-For` is believed because it was
+ * we who set it up; what stands before that could be written by anybody.
+ */
+export function clientAddress(request: IncomingMessage, isTrusted: TrustedProxies): string | undefined {
+  let address = plainAddress(request.socket.remoteAddress ?? "");
+  if (address === "") return undefined;
+  const forwarded = forwardedFor(request);
+  for (let hop = forwarded.length - 1; hop >= 0 && isTrusted(address); hop--) {
+    const before = plainAddress(forwarded[hop] ?? "");
+    if (isIP(before) === 0) break;
+    address = before;
+  }
+  return address;
+}
+
+function forwardedFor(request: IncomingMessage): string[] {
+  const header = request.headers["x-forwarded-for"];
+  const text = Array.isArray(header) ? header.join(",") : (header ?? "");
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .slice(-HOPS_MAX);
+}
+
+/** Without brackets, port and the prefix of an IPv4 address in IPv6 form. */
+function plainAddress(text: string): string {
+  const bare = /^\[(.+)\](?::\d+)?$/.exec(text)?.[1] ?? text.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, "$1");
+  return bare.startsWith("::ffff:") && isIP(bare.slice(7)) === 4 ? bare.slice(7) : bare;
+}

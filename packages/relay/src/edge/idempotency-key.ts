@@ -1,0 +1,19 @@
+/** A client's own name for a request, so that sending it again runs and costs nothing twice. */
+import type { IncomingMessage } from "node:http";
+import { relayError } from "../chat/failure.ts";
+import type { RelayError } from "../chat/failure.ts";
+
+const KEY = /^[\x21-\x7e]{1,255}$/;
+
+export type NamedRequest =
+  | { readonly ok: true; readonly idempotencyKey: string | null }
+  | { readonly ok: false; readonly error: RelayError };
+
+/** Null where the client names none. */
+export function readIdempotencyKey(request: IncomingMessage): NamedRequest {
+  const given = request.headers["idempotency-key"];
+  if (given === undefined) return { ok: true, idempotencyKey: null };
+  if (typeof given === "string" && KEY.test(given)) return { ok: true, idempotencyKey: given };
+  const message = "`Idempotency-Key` must be 1 to 255 visible ASCII characters, once.";
+  return { ok: false, error: relayError("invalid_request", message, { param: "idempotency-key" }) };
+}

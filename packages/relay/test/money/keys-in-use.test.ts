@@ -1,0 +1,88 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { budgetIdOf } from "../../src/admission/keys.ts";
+import type { KeyBudget } from "../../src/admission/keys.ts";
+import { until } from "../simulator/raw-client.ts";
+import { errorOf, readStream } from "../support/call.ts";
+import { DATABASES } from "../support/databases.ts";
+import { costOf, DOLLAR, Shop, SMALL } from "./shop.ts";
+
+let shop: Shop;
+afterEach(() => shop.close());
+
+/** Gives a key budgets, as the control plane does. */
+async function giveBudgets(keyId: string, budgets: readonly KeyBudget[]): Promise<void> {
+  const { keys } = shop.relay.app;
+  const key = keys.find(keyId);
+  if (key === undefined) throw new Error("no such key");
+  for (const { period, capNanos } of budgets) {
+    const id = budgetIdOf(keyId, period);
+    const result = await shop.relay.books.ledger.ask({ kind: "set_budget", id, scope: `key:${keyId}`, period, capNanos: BigInt(capNanos) });
+    expect(result.ok).toBe(true);
+  }
+  await keys.change(key, { budgets });
+}
+
+describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
+  test("revoking a key cuts its streams within a second, and what they delivered is charged", async () => {
+    shop = await Shop.open("500.00", { fault: { kind: "endless-stream" }, ratePerSecond: 100 }, { database: await newDatabase() });
+    const spared = String((await shop.admin("POST", "keys", { account_id: shop.id }))["key"]);
+    let bytes = 0;
+    const answer = shop.ask({ ...SMALL, max_tokens: 5_000 }, { onBytes: (piece: Buffer) => (bytes += piece.length) });
+    const leave = new AbortController();
+    const other = shop.ask({ ...SMALL, max_tokens: 5_000 }, { signal: leave.signal }, spared).catch(() => null);
+    await until(() => bytes > 3_000 && shop.simulator.counts.openRequests === 2);
+    const revokedAt = performance.now();
+    await shop.admin("DELETE", `keys/${shop.keyId}`);
+    const cut = await answer;
+    expect(performance.now() - revokedAt).toBeLessThan(1_000);
+    expect([errorOf(cut).code, cut.isWhole, readStream(cut).outcome]).toEqual(["key_revoked", false, "error"]);
+    expect(shop.simulator.counts.openRequests).toBe(1);
+    const row = await shop.rowWhere("end_reason = 'key_revoked'");
+    expect(row).toMatchObject({ basis: "estimated", error_code: "key_revoked" });
+    expect(row["charge_nanos"]).toBe(costOf(row));
+    expect((await shop.ask()).status).toBe(401);
+    leave.abort();
+    await other;
+  });
+
+  test("a key spends no more than its budget, however many requests come at once", async () => {
+    shop = await Shop.open(
+      "500.00",
+      { text: "x", ttftMs: 500, tokens: { prompt: 100, completion: 10 } },
+      { database: await newDatabase() },
+    );
+    // A hold is for less than 0.30 USD, a charge is 0.12.
+    await giveBudgets(shop.keyId, [
+      { period: "day", capNanos: String(DOLLAR) },
+      { period: "total", capNanos: String(100n * DOLLAR) },
+    ]);
+    const answers = await Promise.all(Array.from({ length: 40 }, () => shop.ask()));
+    const refused = answers.filter((answer) => answer.status === 429);
+    expect(refused.length).toBeGreaterThan(30);
+    expect(errorOf(refused[0] ?? answers[0]!)).toMatchObject({ code: "budget_exceeded" });
+    expect(errorOf(refused[0] ?? answers[0]!).message).toMatch(/budget of a day has .* USD left.* It begins anew at .*T00:00:00/);
+    const [window] = await shop.relay.query("SELECT spent, held FROM budget_windows WHERE budget_id LIKE '%:day'");
+    const served = BigInt(answers.filter((answer) => answer.status === 200).length);
+    expect(window).toEqual({ spent: served * 120_000_000n, held: 0n });
+    expect(shop.simulator.counts.requests).toBe(Number(served));
+    for (let i = 0; i < 10; i++) await shop.ask();
+    const [full] = await shop.relay.query("SELECT spent FROM budget_windows WHERE budget_id LIKE '%:day'");
+    expect(BigInt(String(full?.["spent"]))).toBeLessThanOrEqual(DOLLAR);
+    const last = await shop.ask();
+    expect([last.status, last.headers["x-should-retry"]]).toEqual([429, "false"]);
+    expect(Number(last.headers["retry-after"])).toBeLessThanOrEqual(60);
+  });
+
+  test("a key of an account that does not pay has a budget all the same, and its account owes nothing", async () => {
+    shop = await Shop.open("5.00", { text: "x", tokens: { prompt: 100, completion: 10 } }, { database: await newDatabase() });
+    const made = await shop.admin("POST", "keys", { account_id: "default" });
+    await giveBudgets(String(made["id"]), [{ period: "month", capNanos: String(DOLLAR / 2n) }]);
+    const key = String(made["key"]);
+    const statuses: number[] = [];
+    for (let i = 0; i < 6; i++) statuses.push((await shop.ask(SMALL, {}, key)).status);
+    expect(statuses[0]).toBe(200);
+    expect(statuses.at(-1)).toBe(429);
+    expect((await shop.relay.row())["charge_nanos"]).toBeNull();
+    expect(await shop.relay.query("SELECT id FROM transfers WHERE code LIKE 'usage%'")).toEqual([]);
+  });
+});
