@@ -5,7 +5,7 @@ import { knownKeys, type ShapeIssue } from "./file-schema.ts";
 import { hint } from "./nearest.ts";
 
 /** Keys of the design that this version does not act on; ignoring them would be a lie. */
-const LATER_KEYS: readonly string[] = ["migrations", "breaker", "signup", "egress", "trusted_proxies", "durability"];
+const LATER_KEYS: readonly string[] = ["migrations", "breaker", "signup", "egress"];
 
 /** Billing cached tokens as others by silence would be the commonest overcharge. */
 const MISSING_CACHED = "is missing; write same if cached input costs as much as other input.";
