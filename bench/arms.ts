@@ -58,8 +58,8 @@ export async function startUpstream(): Promise<Arm> {
   return { name: "direct", key: KEY, port: Number(match[1]), pid: null, stop: stopper(child) };
 }
 
-/** Millrace as it ships, answering for an account that pays or for one that does not. */
-export async function startMillrace(upstreamPort: number, isMetered: boolean): Promise<Arm> {
+/** Millrace as it ships, answering for an account that pays or for one that does not; `power` syncs every commit to the disk. */
+export async function startMillrace(upstreamPort: number, name: "millrace" | "metered" | "metered, power"): Promise<Arm> {
   const directory = mkdtempSync(join(tmpdir(), "millrace-bench-"));
   const port = await freePort();
   const file = join(directory, "config.yaml");
@@ -69,12 +69,13 @@ export async function startMillrace(upstreamPort: number, isMetered: boolean): P
     "models:",
     '  m: { upstreams: [ { upstream: up, model: m } ], price: { input: "1.00", cached_input: "0.10", output: "2.00" } }',
     "log: { level: warn }",
+    `durability: ${name === "metered, power" ? "power" : "process"}`,
   ];
   writeFileSync(file, `${lines.join("\n")}\n`);
   const args = ["packages/relay/src/cli/main.ts", "serve", "--config", file, "--port", String(port), "--data", directory];
   const { child } = await launch(process.execPath, args, { MILLRACE_KEY: KEY, MILLRACE_ADMIN_TOKEN: ADMIN_TOKEN }, /listening on/);
-  const key = isMetered ? await meteredKey(port) : KEY;
-  return { name: isMetered ? "metered" : "millrace", key, port, pid: child.pid ?? null, stop: stopper(child, directory) };
+  const key = name === "millrace" ? KEY : await meteredKey(port);
+  return { name, key, port, pid: child.pid ?? null, stop: stopper(child, directory) };
 }
 
 /** A key of an account with more credit than any run uses. */

@@ -29,10 +29,12 @@ const BEHIND_MS_MAX = 250;
 const PLAIN_REQUESTS = 3_000;
 const PLAIN_IN_FLIGHT = 64;
 const SINGLE_STREAMS = 300;
+const SINGLE_PLAINS = 500;
 
 const FIGURES = [
   "cpu per event (us)",
   "cpu per plain request (us)",
+  "plain request p50, one at a time (ms)",
   "ttft p50, one stream (ms)",
   "ttft p99 under load (ms)",
   "transit p50 (ms)",
@@ -45,15 +47,17 @@ type Round = Record<Figure, number>;
 async function measure(arm: Arm): Promise<Round> {
   await runSingle(arm, 30);
   const single = await runSingle(arm, SINGLE_STREAMS);
+  const alone = await runPlain(arm, SINGLE_PLAINS, 1);
   const plain = await cost(arm, () => runPlain(arm, PLAIN_REQUESTS, PLAIN_IN_FLIGHT));
   const streams = await cost(arm, () => runStreams(arm, load));
-  const failed = single.failed + plain.result.failed + streams.result.failed;
+  const failed = single.failed + alone.failed + plain.result.failed + streams.result.failed;
   if (failed > 0) throw new Error(`${arm.name}: ${failed} requests failed; no figure of this run counts`);
   if (streams.result.behindMs > BEHIND_MS_MAX && !values.force)
     throw new Error(`the load generator fell ${Math.round(streams.result.behindMs)} ms behind: lower --streams or --rate`);
   return {
     "cpu per event (us)": streams.micros / streams.result.events,
     "cpu per plain request (us)": plain.micros / plain.result.requests,
+    "plain request p50, one at a time (ms)": quantile(alone.firstEvent, 0.5),
     "ttft p50, one stream (ms)": quantile(single.firstEvent, 0.5),
     "ttft p99 under load (ms)": quantile(streams.result.firstEvent, 0.99),
     "transit p50 (ms)": quantile(streams.result.transit, 0.5),
@@ -85,9 +89,19 @@ function report(results: ReadonlyMap<string, readonly Round[]>): void {
               all.map((round, i) => round[figure] / (control[i]?.[figure] ?? Number.NaN)),
               0.5,
             ).toFixed(2)}`;
-      console.log(`  ${name.padEnd(9)} ${median.toFixed(3).padStart(9)} (${iqr.toFixed(3)})${ratio}`);
+      console.log(`  ${name.padEnd(14)} ${median.toFixed(3).padStart(9)} (${iqr.toFixed(3)})${ratio}`);
     }
   }
+  for (const name of ["metered", "metered, power"]) reportAdded(name, results);
+}
+
+/** What setting money aside and settling add to one plain request, round by round. */
+function reportAdded(name: string, results: ReadonlyMap<string, readonly Round[]>): void {
+  const figure = "plain request p50, one at a time (ms)";
+  const base = results.get("millrace") ?? [];
+  const added = (results.get(name) ?? []).map((round, i) => round[figure] - (base[i]?.[figure] ?? Number.NaN));
+  const { median, iqr } = spreadOf(added);
+  if (!Number.isNaN(median)) console.log(`hold + settle add, ${name}: p50 ${median.toFixed(3)} ms (${iqr.toFixed(3)})`);
 }
 
 const busy = await busyShare(1_000);
@@ -101,7 +115,9 @@ try {
   const nginx = await startNginx(upstream.port);
   if (nginx === null) console.error("nginx is not installed: there is no control in this run, so no ratios");
   else arms.push(nginx);
-  arms.push(await startMillrace(upstream.port, false), await startMillrace(upstream.port, true));
+  arms.push(await startMillrace(upstream.port, "millrace"));
+  arms.push(await startMillrace(upstream.port, "metered"));
+  arms.push(await startMillrace(upstream.port, "metered, power"));
   const results = new Map(arms.map((arm) => [arm.name, [] as Round[]]));
   for (let round = 0; round < rounds; round++) for (const arm of arms) results.get(arm.name)?.push(await measure(arm));
   if (values.json) console.log(JSON.stringify({ load, rounds: Object.fromEntries(results) }));

@@ -5,6 +5,8 @@ import { expect } from "vitest";
 import { withId } from "../../src/ledger/price-id.ts";
 import type { Scenario } from "../../src/simulator/scenario.ts";
 import { call, MESSAGES } from "../support/call.ts";
+import { SQLITE } from "../support/databases.ts";
+import type { TestDatabase } from "../support/databases.ts";
 import { ADMIN_TOKEN, startRelay } from "../support/start-relay.ts";
 import type { RelaySetup, TestRelay } from "../support/start-relay.ts";
 
@@ -14,7 +16,7 @@ export type Json = Record<string, unknown>;
 const written = readWrittenPrice({ input: "1000.00", cached_input: "100.00", output: "2000.00" });
 if (!("price" in written)) throw new Error("the test's own price is wrong");
 const HISTORY = [withId("m", written.price)];
-const PRICES: NonNullable<RelaySetup["prices"]> = { prices: new Map([["m", HISTORY]]), costs: new Map(), derived: new Map() };
+export const PRICES: NonNullable<RelaySetup["prices"]> = { prices: new Map([["m", HISTORY]]), costs: new Map(), derived: new Map() };
 
 export const DOLLAR = 1_000_000_000n;
 
@@ -45,9 +47,12 @@ export class Shop {
   readonly id: string;
   readonly key: string;
   readonly keyId: string;
+  /** Where its books are. */
+  readonly database: TestDatabase;
 
-  private constructor(relay: TestRelay, id: string, made: Json) {
+  private constructor(relay: TestRelay, id: string, made: Json, database: TestDatabase) {
     this.relay = relay;
+    this.database = database;
     this.id = id;
     this.key = String(made["key"]);
     this.keyId = String(made["id"]);
@@ -64,7 +69,7 @@ export class Shop {
     const account = await adminOf(relay, "POST", "accounts", { name: "shop", metered: true });
     const id = String(account["id"]);
     if (credit !== "0") await adminOf(relay, "POST", `accounts/${id}/credits`, { amount: credit, reason: "test", reference: "grant-1" });
-    return new Shop(relay, id, await adminOf(relay, "POST", "keys", { account_id: id }));
+    return new Shop(relay, id, await adminOf(relay, "POST", "keys", { account_id: id }), setup.database ?? SQLITE);
   }
 
   get simulator(): NonNullable<TestRelay["simulators"][string]> {

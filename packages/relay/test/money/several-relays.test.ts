@@ -1,0 +1,154 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { Ledger } from "../../src/ledger/ledger.ts";
+import { Sweeper } from "../../src/store/sweeper.ts";
+import { until } from "../simulator/raw-client.ts";
+import { call, errorOf } from "../support/call.ts";
+import { DATABASES } from "../support/databases.ts";
+import { postgresIsDue } from "../support/postgres.ts";
+import { startRelay } from "../support/start-relay.ts";
+import type { TestRelay } from "../support/start-relay.ts";
+import { DOLLAR, PRICES, Shop, SMALL } from "./shop.ts";
+
+let shop: Shop;
+let others: TestRelay[] = [];
+afterEach(async () => {
+  for (const other of others) await other.close();
+  others = [];
+  await shop.close();
+});
+
+async function besides(count: number): Promise<void> {
+  const baseUrl = shop.simulator.url;
+  for (let i = 0; i < count; i++) others.push(await startRelay({ upstreams: { a: { baseUrl } }, prices: PRICES, database: shop.database }));
+}
+
+describe.runIf(postgresIsDue())("several relays on one PostgreSQL", () => {
+  const open = async (credit: string, scenario: object): Promise<void> => {
+    shop = await Shop.open(credit, scenario, { database: await DATABASES["PostgreSQL"]!() });
+  };
+
+  test("what one of them changes the others know within a second, running streams included", async () => {
+    await open("500.00", { fault: { kind: "endless-stream" }, ratePerSecond: 100 });
+    await besides(1);
+    const port = others[0]!.port;
+    const made = await shop.admin("POST", "keys", { account_id: shop.id });
+    const key = String(made["key"]);
+    await until(() => others[0]!.app.keys.find(String(made["id"])) !== undefined, 1_000);
+    let bytes = 0;
+    const running = call({ port, key }, { body: { ...SMALL, max_tokens: 5_000 }, onBytes: (piece) => (bytes += piece.length) });
+    await until(() => bytes > 2_000);
+    const revokedAt = performance.now();
+    await shop.admin("DELETE", `keys/${String(made["id"])}`);
+    const cut = await running;
+    expect(performance.now() - revokedAt).toBeLessThan(1_500);
+    expect(errorOf(cut).code).toBe("key_revoked");
+    expect((await call({ port, key })).status).toBe(401);
+    await shop.admin("PATCH", `accounts/${shop.id}`, { status: "suspended" });
+    await until(() => others[0]!.app.accounts.get(shop.id)?.status === "suspended", 1_000);
+    expect(errorOf(await call({ port, key: shop.key })).code).toBe("account_suspended");
+  });
+
+  test("three of them admit no more than the credit covers, of three hundred requests at once", { timeout: 40_000 }, async () => {
+    await open("1000.00", { text: "x", ttftMs: 4_000 });
+    const probe = shop.ask();
+    await until(() => shop.simulator.counts.openRequests === 1);
+    const hold = BigInt((await shop.balance()).held_nanos);
+    await probe;
+    await shop.close();
+    await open("0", { text: "x", ttftMs: 4_000 });
+    await besides(2);
+    await until(() => others.every((other) => other.app.accounts.get(shop.id) !== undefined), 2_000);
+    const tenHolds = `${(hold * 10n) / DOLLAR}.${String((hold * 10n) % DOLLAR).padStart(9, "0")}`;
+    await shop.admin("POST", `accounts/${shop.id}/credits`, { amount: tenHolds, reason: "ten", reference: "ten" });
+    const ports = [shop.relay.port, ...others.map((other) => other.port)];
+    await until(() => others.every((other) => other.app.keys.find(shop.keyId) !== undefined), 2_000);
+    const answers = await Promise.all(Array.from({ length: 300 }, (_, i) => call({ port: ports[i % 3]!, key: shop.key }, { body: SMALL })));
+    expect(answers.filter((answer) => answer.status === 200).length).toBe(10);
+    expect(answers.filter((answer) => answer.status === 402).length).toBe(290);
+    expect(shop.simulator.counts.requests).toBe(10);
+    expect((await shop.balance()).held_nanos).toBe("0");
+  });
+
+  test("the holds of a relay that died are ended by another one, at their last note; its late settlement is a correction", async () => {
+    await open("5.00", { text: "x" });
+    const { store, ledger } = shop.relay.books;
+    const dead = await Ledger.open(store, { node: "dead", leaseMs: 300 });
+    const asked = { id: "req_dead", accountId: shop.id, keyId: shop.keyId, model: "m", priceId: "none" };
+    expect((await dead.ask({ kind: "hold", ...asked, amountNanos: DOLLAR, mode: "full", isMetered: true, budgetIds: [] })).ok).toBe(true);
+    await dead.ask({ kind: "checkpoint", id: "req_dead", seq: 1, inputTokens: 5, outputTokens: 7, chargeNanos: 19_000_000n });
+    await dead.close();
+    const troubles: string[] = [];
+    const sweeper = new Sweeper({ store, ledger, deadAfterMs: 0, onTrouble: (message) => troubles.push(message) });
+    await sweeper.sweep();
+    expect((await shop.hold("req_dead"))["state"]).toBe("open");
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    await sweeper.sweep();
+    expect(troubles.join()).toContain("the relay dead is gone: its 1 open holds are ended");
+    expect(await shop.hold("req_dead")).toMatchObject({ state: "recovered", basis: "checkpoint", charged: 19_000_000n });
+    expect(await shop.rowWhere("id = 'req_dead'")).toMatchObject({ marks: "recovered", basis: "checkpoint", charge_nanos: 19_000_000n });
+    const row = { ...ROW, id: "req_dead", accountId: shop.id, keyId: shop.keyId };
+    const ending = {
+      kind: "settle",
+      id: "req_dead",
+      costNanos: 30_000_000n,
+      basis: "exact",
+      inputTokens: 5,
+      outputTokens: 12,
+      endReason: "complete",
+    } as const;
+    expect(await shop.relay.books.rows.record(row, ending)).toEqual({ isStored: true, chargedNanos: 30_000_000n });
+    expect(await shop.rowWhere("id = 'req_dead'")).toMatchObject({ marks: "", basis: "exact", charge_nanos: 30_000_000n });
+    expect(
+      await shop.relay.query(
+        "SELECT sum(charge_nanos)::bigint AS charge, sum(requests)::bigint AS requests FROM usage_sums WHERE period = 'day'",
+      ),
+    ).toEqual([{ charge: 30_000_000n, requests: 1n }]);
+    expect((await shop.balance()).balance_nanos).toBe(String(5n * DOLLAR - 30_000_000n));
+    expect(await store.query("audit", {})).toEqual([]);
+  });
+});
+
+describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
+  test("credit that expires leaves a wallet that rests, too", async () => {
+    shop = await Shop.open("0", { text: "x" }, { database: await newDatabase() });
+    const { store, ledger } = shop.relay.books;
+    const expires_at = new Date(Date.now() + 300).toISOString();
+    await shop.admin("POST", `accounts/${shop.id}/credits`, { amount: "5.00", reason: "trial", reference: "trial", expires_at });
+    const sweeper = new Sweeper({ store, ledger, deadAfterMs: null, onTrouble: (message) => expect(message).toBe("") });
+    await sweeper.sweep();
+    const wallet = `SELECT balance FROM wallets WHERE account_id = '${shop.id}'`;
+    expect(await shop.relay.query(wallet)).toEqual([{ balance: 5n * DOLLAR }]);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    await sweeper.sweep();
+    expect(await shop.relay.query(wallet)).toEqual([{ balance: 0n }]);
+  });
+});
+
+const ROW: Parameters<TestRelay["books"]["rows"]["record"]>[0] = {
+  id: "",
+  at: Date.now(),
+  accountId: "",
+  keyId: "",
+  door: "chat",
+  model: "m",
+  upstream: "a",
+  upstreamModel: "m",
+  isStream: true,
+  status: 200,
+  endReason: "complete",
+  errorCode: null,
+  marks: [],
+  usage: { input: 5, cachedInput: 0, cacheWrite: 0, output: 12, reasoning: 0 },
+  basis: "exact",
+  priceId: null,
+  chargeNanos: null,
+  costNanos: null,
+  events: 3,
+  bytesOut: 100,
+  ttftMs: 1,
+  itlMeanMs: 1,
+  itlMaxMs: 1,
+  overheadMs: 1,
+  durationMs: 10,
+  attempts: [],
+};
