@@ -3,6 +3,7 @@ import { costNanos } from "@millrace/policy/price";
 import { planAttempts } from "@millrace/policy/plan";
 import type { Plan, PlannedAttempt } from "@millrace/policy/plan";
 import { backoffMs } from "@millrace/policy/retry-budget";
+import { formatUsd, nanos } from "@millrace/wire/money";
 import { DONE_FRAME } from "@millrace/wire/sse";
 import type { Account } from "../admission/accounts.ts";
 import type { KeyRecord } from "../admission/keys.ts";
@@ -342,7 +343,10 @@ class Story {
     const recorded = await kept;
     const isCharged = recorded?.isStored === true && recorded.chargedNanos !== null;
     const row = isCharged ? { ...draft, chargeNanos: String(recorded.chargedNanos) } : draft;
-    countRequest(this.#parts.metrics, row, this.#parts.labelOf(row.model));
+    const writtenOffNanos = recorded?.isStored === true ? recorded.writtenOffNanos : 0n;
+    countRequest(this.#parts.metrics, row, this.#parts.labelOf(row.model), writtenOffNanos);
+    if (writtenOffNanos > 0n)
+      this.#parts.onTrouble(`request ${row.id} of ${row.accountId} cost ${formatUsd(nanos(writtenOffNanos))} USD more than there was`);
     this.#parts.onRow(row);
     return recorded !== null && (recorded.isStored || ending === undefined);
   }

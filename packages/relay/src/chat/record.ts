@@ -139,16 +139,24 @@ export function countAttempt(metrics: Metrics, row: AttemptRow): void {
   if (row.ttftMs !== null) metrics.timeToFirstChunk.observe({ upstream: row.upstream }, row.ttftMs / 1000);
 }
 
+/** Nano-dollars as dollars, near enough for a graph. */
+function usd(nanoUsd: bigint): number {
+  return Number(nanoUsd) / 1e9;
+}
+
 /** Counts a request that is over. @param model a label of the configuration, so that clients cannot invent series. */
-export function countRequest(metrics: Metrics, row: RequestRow, model: string): void {
+export function countRequest(metrics: Metrics, row: RequestRow, model: string, writtenOffNanos: bigint): void {
   const labels = { model, upstream: row.upstream ?? "none" };
   metrics.requests.add({ door: row.door, ...labels, status: String(row.status) });
   if (row.isStream) metrics.streamEnds.add({ reason: row.endReason });
   metrics.duration.observe(labels, row.durationMs / 1000);
   if (row.ttftMs !== null) metrics.ttft.observe(labels, row.ttftMs / 1000);
   if (row.overheadMs !== null) metrics.overhead.observe(labels, row.overheadMs / 1000);
+  if (row.chargeNanos !== null) metrics.charged.add({ model, basis: row.basis }, usd(BigInt(row.chargeNanos)));
+  if (writtenOffNanos > 0n) metrics.writtenOff.add({ model }, usd(writtenOffNanos));
   if (row.basis === "none") return;
   const { usage } = row;
+  if (row.costNanos === null && usage.input + usage.output > 0) metrics.unpriced.add(labels);
   const counts = {
     input: usage.input,
     cached_input: usage.cachedInput,

@@ -155,6 +155,10 @@ export class Metrics {
     SECONDS,
   );
   readonly refusals = new Counter("millrace_refusals_total", "Requests that were turned away before any upstream, by code.");
+  /** Money is counted in dollars here, as floats: what the books say is exact. */
+  readonly charged = new Counter("millrace_charged_usd_total", "What accounts were charged, by model and basis.");
+  readonly writtenOff = new Counter("millrace_written_off_usd_total", "Cost above what an account had left, which nobody pays.");
+  readonly unpriced = new Counter("millrace_unpriced_requests_total", "Requests with tokens whose cost to us is not known.");
   readonly tokenUsage = new Histogram(
     "gen_ai_client_token_usage",
     "Tokens of one call to an upstream.",
@@ -180,6 +184,9 @@ export class Metrics {
       this.operationDuration,
       this.timeToFirstChunk,
       this.refusals,
+      this.charged,
+      this.writtenOff,
+      this.unpriced,
       this.tokenUsage,
       this.loopLag,
       new Gauge("millrace_streams_active", "Requests whose answer is not over.", () => [[{}, sources.streamsActive()]]),

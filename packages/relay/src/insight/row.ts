@@ -79,7 +79,7 @@ export type Ending = OperationOf<"settle"> | OperationOf<"void">;
 /** Where a row is by now. */
 export type Recorded =
   /** Stored, and the hold with it. */
-  | { readonly isStored: true; readonly chargedNanos: bigint | null }
+  | { readonly isStored: true; readonly chargedNanos: bigint | null; readonly writtenOffNanos: bigint }
   /** On this machine's disk: it is stored, and the hold ended, when the database can again. */
   | { readonly isStored: false };
 

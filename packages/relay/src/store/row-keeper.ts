@@ -22,7 +22,9 @@ export interface RowKeeperParts {
   readonly onTrouble: (message: string) => void;
 }
 
-type Outcome = { readonly ok: true; readonly chargedNanos: bigint | null } | { readonly ok: false; readonly reason: string };
+type Outcome =
+  | { readonly ok: true; readonly chargedNanos: bigint | null; readonly writtenOffNanos: bigint }
+  | { readonly ok: false; readonly reason: string };
 
 export class RowKeeper implements RowStore {
   readonly #parts: RowKeeperParts;
@@ -48,7 +50,7 @@ export class RowKeeper implements RowStore {
   async record(row: RequestRow, ending?: Ending): Promise<Recorded> {
     const entry: SpoolEntry = { row, ending: ending ?? null };
     const outcome = await this.#storeInTime(entry);
-    if (outcome.ok) return { isStored: true, chargedNanos: outcome.chargedNanos };
+    if (outcome.ok) return { isStored: true, chargedNanos: outcome.chargedNanos, writtenOffNanos: outcome.writtenOffNanos };
     const late = asLate(entry);
     try {
       this.#parts.spool.append(late);
@@ -107,13 +109,14 @@ export class RowKeeper implements RowStore {
 
   async #writeRow(row: RequestRow): Promise<Outcome> {
     const reason = await this.#parts.store.write([{ kind: "row", row }]);
-    return reason === null ? { ok: true, chargedNanos: row.chargeNanos === null ? null : BigInt(row.chargeNanos) } : { ok: false, reason };
+    if (reason !== null) return { ok: false, reason };
+    return { ok: true, chargedNanos: row.chargeNanos === null ? null : BigInt(row.chargeNanos), writtenOffNanos: 0n };
   }
 
   /** The end of the hold and the row in one transaction. */
   async #end(row: RequestRow, ending: Ending): Promise<Outcome> {
     const result = await this.#parts.ledger.ask(ending, riderOf(row));
-    if (result.ok) return { ok: true, chargedNanos: chargedIn(result) };
+    if (result.ok) return ended(result);
     if (result.code === "not_open" && result.hold !== undefined) return this.#endLate(row, ending, result.hold);
     if (result.code !== "hold_unknown") return { ok: false, reason: result.reason ?? result.code };
     this.#parts.onTrouble(`the hold of ${row.id} is not known to the ledger: its row says what it would have cost`);
@@ -124,7 +127,7 @@ export class RowKeeper implements RowStore {
   async #endLate(row: RequestRow, ending: Ending, hold: HoldOutcome): Promise<Outcome> {
     const costNanos = ending.kind === "settle" ? ending.costNanos : 0n;
     const result = await this.#parts.ledger.ask({ kind: "correct", id: row.id, costNanos }, riderOf(row));
-    if (result.ok) return { ok: true, chargedNanos: chargedIn(result) };
+    if (result.ok) return ended(result);
     if (result.code === "store_unavailable" || result.code === "store_failed") return { ok: false, reason: result.reason ?? result.code };
     this.#parts.onTrouble(`the hold of ${row.id} had ended as ${hold.state} before: ${result.code}`);
     return this.#writeRow({ ...row, chargeNanos: String(hold.chargedNanos ?? 0n) });
@@ -152,9 +155,10 @@ function asLate({ row, ending }: SpoolEntry): SpoolEntry {
   return { row: { ...row, ...end, errorCode: "store_unavailable" }, ending: { ...ending, ...end } };
 }
 
-/** Null where the hold was of an account that does not pay. */
-function chargedIn({ balances, hold }: Done): bigint | null {
-  return balances === null ? null : (hold?.chargedNanos ?? 0n);
+/** Charged is null where the hold was of an account that does not pay. */
+function ended({ balances, hold }: Done): Outcome {
+  const chargedNanos = balances === null ? null : (hold?.chargedNanos ?? 0n);
+  return { ok: true, chargedNanos, writtenOffNanos: hold?.writtenOffNanos ?? 0n };
 }
 
 function riderOf(row: RequestRow): Write[] {

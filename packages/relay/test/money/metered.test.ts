@@ -100,6 +100,11 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
     shop.simulator.setScenario({ text: "x", tokens: { prompt: 5_000, completion: 5_000 } });
     expect(readStream(await shop.ask()).outcome).toBe("complete");
     expect(await shop.balance()).toMatchObject({ balance_nanos: "0", held_nanos: "0" });
+    // 5,000 tokens of each kind are 15 dollars, and there was one.
+    expect((await call(shop.relay, { path: "/metrics", method: "GET", body: null })).body).toContain(
+      'millrace_written_off_usd_total{model="m"} 14',
+    );
+    expect(shop.relay.logLines.join("")).toContain("cost 14.00 USD more than there was");
     expect((await shop.ask()).status).toBe(402);
   });
 

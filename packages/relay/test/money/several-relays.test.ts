@@ -96,7 +96,7 @@ describe.runIf(postgresIsDue())("several relays on one PostgreSQL", () => {
       outputTokens: 12,
       endReason: "complete",
     } as const;
-    expect(await shop.relay.books.rows.record(row, ending)).toEqual({ isStored: true, chargedNanos: 30_000_000n });
+    expect(await shop.relay.books.rows.record(row, ending)).toEqual({ isStored: true, chargedNanos: 30_000_000n, writtenOffNanos: 0n });
     expect(await shop.rowWhere("id = 'req_dead'")).toMatchObject({ marks: "", basis: "exact", charge_nanos: 30_000_000n });
     expect(
       await shop.relay.query(
