@@ -1,13 +1,10 @@
 /** API keys: made, hashed, recognised. A key's text is seen once, when it is made, and never stored. */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { crc32 } from "node:zlib";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { LimitSet } from "@millrace/policy/limit";
+import { hintOf, isTokenOf, newToken, sha256 } from "./token.ts";
 
 /** Prefix of keys made here; only these carry a checksum. */
 const GENERATED_PREFIX = "sk-mr-";
-const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const SECRET_LENGTH = 43;
-const CHECKSUM_LENGTH = 6;
 const KEY_LENGTH_MIN = 16;
 const KEY_LENGTH_MAX = 256;
 
@@ -58,43 +55,11 @@ export interface KeyStore {
   update(key: KeyRecord): Promise<void>;
 }
 
-/** A new key: `sk-mr-`, 256 bits in base 62, and a checksum that catches a mistyped one without a look-up. */
-function generateKey(): string {
-  const secret = base62(BigInt(`0x${randomBytes(32).toString("hex")}`), SECRET_LENGTH);
-  return `${GENERATED_PREFIX}${secret}${checksum(secret)}`;
-}
-
-function checksum(secret: string): string {
-  return base62(BigInt(crc32(GENERATED_PREFIX + secret)), CHECKSUM_LENGTH);
-}
-
-function base62(value: bigint, length: number): string {
-  let rest = value;
-  let text = "";
-  for (let i = 0; i < length; i++) {
-    text = ALPHABET.charAt(Number(rest % 62n)) + text;
-    rest /= 62n;
-  }
-  return text;
-}
-
 /** True when a text can be a key at all: `sk-`, a sane length, visible ASCII, and the checksum where one belongs. */
 export function isWellFormed(text: string): boolean {
   if (text.length < KEY_LENGTH_MIN || text.length > KEY_LENGTH_MAX) return false;
   if (!/^sk-[\x21-\x7e]+$/.test(text)) return false;
-  if (!text.startsWith(GENERATED_PREFIX)) return true;
-  const body = text.slice(GENERATED_PREFIX.length);
-  const secret = body.slice(0, -CHECKSUM_LENGTH);
-  return secret.length === SECRET_LENGTH && body.slice(-CHECKSUM_LENGTH) === checksum(secret);
-}
-
-export function sha256(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
-}
-
-/** What may be shown of a key. */
-function hintOf(key: string): string {
-  return `${key.slice(0, 8)}...${key.slice(-4)}`;
+  return !text.startsWith(GENERATED_PREFIX) || isTokenOf(GENERATED_PREFIX, text);
 }
 
 /** The record of a key whose text is given. */
@@ -111,7 +76,7 @@ export function newKeyRecord(
   createdAt: number,
   wishes: KeyWishes = {},
 ): { text: string; record: KeyRecord } {
-  const text = generateKey();
+  const text = newToken(GENERATED_PREFIX);
   return { text, record: { ...recordOf(text, accountId, name, createdAt), ...wishes } };
 }
 

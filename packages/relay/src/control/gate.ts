@@ -1,7 +1,7 @@
 /** What stands before every route of the control plane: host, owner, and the table of what there is. Denies by default. */
 import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { sha256 } from "../admission/keys.ts";
+import { sha256 } from "../admission/token.ts";
 import { Refusal } from "./refusal.ts";
 
 export interface GateParts {
