@@ -18,6 +18,8 @@ export const ERROR_CODES = [
   "scope_not_allowed",
   "ip_not_allowed",
   "model_not_allowed",
+  "role_not_allowed",
+  "cross_site",
   "model_not_found",
   "route_unknown",
   "method_not_allowed",

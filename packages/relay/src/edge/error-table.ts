@@ -23,6 +23,8 @@ const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   scope_not_allowed: { status: 403, type: "permission_error" },
   ip_not_allowed: { status: 403, type: "permission_error" },
   model_not_allowed: { status: 403, type: "permission_error" },
+  role_not_allowed: { status: 403, type: "permission_error" },
+  cross_site: { status: 403, type: "permission_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },
   route_unknown: { status: 404, type: "invalid_request_error" },
   method_not_allowed: { status: 405, type: "invalid_request_error" },
