@@ -17,6 +17,8 @@ import type { Config } from "./config/config.ts";
 import { closeMatches } from "./config/nearest.ts";
 import { resolveModel } from "./config/resolve-model.ts";
 import type { ControlParts } from "./control/api.ts";
+import type { ControlLedger, ControlStore } from "./control/ports.ts";
+import type { TierView } from "./control/tiers.ts";
 import { BodyBudget } from "./edge/body.ts";
 import { handle } from "./edge/handler.ts";
 import type { EdgeParts, Refusal } from "./edge/handler.ts";
@@ -27,7 +29,6 @@ import { watchLoop } from "./insight/loop-lag.ts";
 import { Metrics } from "./insight/metrics.ts";
 import type { RequestFiles } from "./insight/request-file.ts";
 import type { RowStore } from "./insight/row.ts";
-import type { Ledger } from "./ledger/ledger.ts";
 import { costFor, priceFor } from "./ledger/price-book.ts";
 import { PricePins } from "./ledger/price-pins.ts";
 import type { PriceStore } from "./ledger/price-pins.ts";
@@ -53,7 +54,9 @@ export interface AppParts {
   readonly accountStore: AccountStore;
   /** Accounts and keys as they are stored. */
   readonly records: AccessRecords;
-  readonly ledger: Pick<Ledger, "ask">;
+  readonly ledger: ControlLedger;
+  /** What the control plane stores and reads. */
+  readonly control: ControlStore;
   readonly log: Log;
   readonly streamTimes?: StreamTimes;
   readonly bodyGraceMs?: number;
@@ -127,7 +130,11 @@ export function buildApp(parts: AppParts): App {
     config: () => config,
     keys,
     accounts,
-    limits: { limiter, tierOf: (accountId) => accounts.get(accountId)?.tier ?? null },
+    limits: {
+      limiter,
+      tierOf: (accountId) => accounts.get(accountId)?.tier ?? null,
+      keyLimitsOf: (key) => key.limits ?? undefined,
+    },
     chat,
     files: parts.files,
     trustedProxies: trustedProxies(config.trustedProxies ?? []),
@@ -141,9 +148,12 @@ export function buildApp(parts: AppParts): App {
       ledger: parts.ledger,
       accounts,
       keys,
-      tiers: [...(config.limits?.tiers.keys() ?? [])],
+      store: parts.control,
+      tiers: tiersOf(config),
+      pricing: { book: config.prices, models: [...config.models.values()] },
       adminToken: config.adminToken,
       isLoopback: isLoopbackHost(config.listen.host),
+      onTrouble: (message) => log.trouble(message),
     }),
     running,
     onRefusal: (refusal) => noteRefusal(refusal, chat, log),
@@ -182,6 +192,11 @@ export function buildApp(parts: AppParts): App {
   }
 
   return { accounts, keys, metrics, listen: () => listen(server, config.listen), stop, hurry, learn };
+}
+
+function tiersOf({ limits }: Config): TierView[] {
+  const tiers = [...(limits?.tiers ?? [])];
+  return tiers.map(([name, tier]) => ({ name, isDefault: name === limits?.defaultTier, ...tier }));
 }
 
 /** The control plane is loaded when it is first asked for: many relays never are. */

@@ -10,6 +10,7 @@ import { modelsWithoutPrice } from "./ledger/price-book.ts";
 import { openWallet } from "./ledger/wallets.ts";
 import { openLog } from "./insight/log.ts";
 import { addDemo } from "./simulator/demo.ts";
+import { controlStore } from "./store/control-store.ts";
 import { openBooks } from "./store/open-store.ts";
 
 /** A relay that serves. */
@@ -35,7 +36,8 @@ export async function serve(given: Config, print: (line: string) => void): Promi
   };
   try {
     const { store, ledger, rows, files, prices, records } = books;
-    const app = buildApp({ config, rows, files, prices, keyStore: store, accountStore: store, records, ledger, log });
+    const stores = { keyStore: store, accountStore: store, control: controlStore(store) };
+    const app = buildApp({ config, rows, files, prices, ...stores, records, ledger, log });
     await ensureDefaultAccount(app.accounts);
     for (const account of app.accounts.list()) if (account.isMetered) await openWallet(ledger, account.id);
     books.watch((changed) => app.learn(changed));

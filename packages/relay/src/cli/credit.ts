@@ -1,33 +1,37 @@
-/** `millrace credit grant|show`. */
+/** `millrace credit grant|list|show`. */
 import { randomUUID } from "node:crypto";
 import type { Command } from "commander";
-import { print, withControls } from "./controls.ts";
+import { listAll, one, print, withControls, withOptions } from "./controls.ts";
 import type { Where } from "./controls.ts";
+import { table } from "./table.ts";
+
+const LOT_COLUMNS = ["created_at", "kind", "amount", "remaining", "expires_at", "reference"];
 
 export function addCreditCommands(program: Command): void {
   const credit = program.command("credit").description("credit of accounts that pay");
-  const common = (command: Command): Command => command.option("--data <dir>", "data directory (./data)").option("--json", "print JSON");
-  common(credit.command("grant <account> <amount>").description("give credit, in USD as 5.00"))
+  withOptions(credit.command("grant <account> <amount>").description("give credit, in USD as 5.00"))
     .requiredOption("--reason <text>", "why; it stands in the books")
     .option("--reference <id>", "its own name: the same one cannot be granted twice (a new one)")
-    .action((account: string, amount: string, given: Where & { reason: string; reference?: string }) =>
+    .option("--expires <instant>", "when what is left of it ends, as 2027-01-01T00:00:00Z")
+    .action((account: string, amount: string, given: Where & { reason: string; reference?: string; expires?: string }) =>
       withControls(given, async (controls) => {
-        const shown = await controls.grantCredit(account, {
-          amount,
-          reason: given.reason,
-          reference: given.reference ?? `cli-${randomUUID()}`,
-        });
+        const { reason, reference = `cli-${randomUUID()}`, expires: expires_at = null } = given;
+        const shown = await controls.call("POST", one("accounts", account, "/credits"), { amount, reason, reference, expires_at });
         print(given, shown, `${String(shown["balance"])}\n`);
       }),
     );
-  common(credit.command("show <account>").description("what an account has")).action((account: string, given: Where) =>
+  withOptions(credit.command("list <account>").description("list credits with what is left of each")).action(
+    (account: string, given: Where) =>
+      withControls(given, async (controls) => {
+        const page = await listAll(controls, one("accounts", account, "/credits"));
+        print(given, page, table(LOT_COLUMNS, page.data));
+      }),
+  );
+  withOptions(credit.command("show <account>").description("what an account has")).action((account: string, given: Where) =>
     withControls(given, async (controls) => {
-      const shown = await controls.balance(account);
-      print(
-        given,
-        shown,
-        `balance ${String(shown["balance"])} USD, held ${String(shown["held"])}, available ${String(shown["available"])}\n`,
-      );
+      const shown = await controls.call("GET", one("accounts", account, "/balance"));
+      const [balance, held, available] = ["balance", "held", "available"].map((name) => String(shown[name]));
+      print(given, shown, `balance ${balance} USD, held ${held}, available ${available}\n`);
     }),
   );
 }

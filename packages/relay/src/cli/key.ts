@@ -1,41 +1,73 @@
 /** `millrace key create|list|revoke|rotate`. */
 import type { Command } from "commander";
 import { DEFAULT_ACCOUNT } from "../admission/accounts.ts";
-import { print, withControls } from "./controls.ts";
+import { listAll, one, print, withControls, withOptions } from "./controls.ts";
 import type { Where } from "./controls.ts";
 import { table } from "./table.ts";
-import { wholeNumber } from "./values.ts";
+import { commaList, listOfBudgets, wholeNumber } from "./values.ts";
+import type { BudgetWish } from "./values.ts";
+
+interface Limits {
+  readonly budget?: readonly BudgetWish[];
+  readonly rpm?: number;
+  readonly tpm?: number;
+  readonly inFlight?: number;
+  readonly models?: readonly string[];
+  readonly scope?: readonly string[];
+  readonly address?: readonly string[];
+  readonly expires?: string;
+}
 
 export function addKeyCommands(program: Command): void {
   const key = program.command("key").description("API keys");
-  const common = (command: Command): Command => command.option("--data <dir>", "data directory (./data)").option("--json", "print JSON");
-  common(key.command("create").description("make a key; it is shown once"))
+  withOptions(key.command("create").description("make a key; it is shown once"))
     .option("--account <id>", "whose key it is", DEFAULT_ACCOUNT)
     .option("--name <name>", "a name to know it by", "key")
-    .action((given: Where & { account: string; name: string }) =>
+    .option("--budget <period=usd>", "day, week, month or total=5.00; several times", listOfBudgets)
+    .option("--rpm <number>", "requests in any minute", wholeNumber)
+    .option("--tpm <number>", "tokens in any minute", wholeNumber)
+    .option("--in-flight <number>", "requests at the same time", wholeNumber)
+    .option("--models <names>", "only these models: a,b", commaList)
+    .option("--scope <doors>", "only these doors: chat,embeddings", commaList)
+    .option("--address <list>", "only from these addresses: 10.0.0.0/8", commaList)
+    .option("--expires <instant>", "when it ends: 2027-01-01T00:00:00Z")
+    .action((given: Where & Limits & { account: string; name: string }) =>
       withControls(given, async (controls) => {
-        const made = await controls.createKey({ account_id: given.account, name: given.name });
+        const made = await controls.call("POST", "keys", { account_id: given.account, name: given.name, ...wishesOf(given) });
         print(given, made, `${String(made["key"])}\n`);
       }),
     );
-  common(key.command("list").description("list keys, without their text")).action((given: Where) =>
+  withOptions(key.command("list").description("list keys, without their text")).action((given: Where) =>
     withControls(given, async (controls) => {
-      const data = await controls.keys();
-      print(given, { data, next: null }, table(["id", "account_id", "name", "hint", "created_at", "expires_at", "revoked_at"], data));
+      const page = await listAll(controls, "keys");
+      print(given, page, table(["id", "account_id", "name", "hint", "created_at", "expires_at", "revoked_at"], page.data));
     }),
   );
-  common(key.command("revoke <id>").description("end a key; it stops working within a second")).action((id: string, given: Where) =>
+  withOptions(key.command("revoke <id>").description("end a key; it stops working within a second")).action((id: string, given: Where) =>
     withControls(given, async (controls) => {
-      const revoked = await controls.revokeKey(id);
+      const revoked = await controls.call("DELETE", one("keys", id));
       print(given, revoked, `revoked ${id}\n`);
     }),
   );
-  common(key.command("rotate <id>").description("make a new key with the limits of an old one, which ends later"))
+  withOptions(key.command("rotate <id>").description("make a new key with the limits of an old one, which ends later"))
     .option("--overlap <seconds>", "how long the old one goes on (a day)", wholeNumber)
     .action((id: string, given: Where & { overlap?: number }) =>
       withControls(given, async (controls) => {
-        const made = await controls.rotateKey(id, given.overlap === undefined ? {} : { overlap_seconds: given.overlap });
+        const wish = given.overlap === undefined ? {} : { overlap_seconds: given.overlap };
+        const made = await controls.call("POST", one("keys", id, "/rotate"), wish);
         print(given, made, `${String(made["key"])}\n`);
       }),
     );
+}
+
+function wishesOf({ budget, rpm, tpm, inFlight, models, scope, address, expires }: Limits): object {
+  const limits = { rpm: rpm ?? null, tpm: tpm ?? null, in_flight: inFlight ?? null };
+  return {
+    budgets: budget ?? null,
+    limits: Object.values(limits).every((limit) => limit === null) ? null : limits,
+    models: models ?? null,
+    scopes: scope ?? null,
+    addresses: address ?? null,
+    expires_at: expires ?? null,
+  };
 }

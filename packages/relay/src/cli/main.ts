@@ -1,9 +1,12 @@
 /** The `millrace` command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage. */
 import { Command, CommanderError } from "commander";
 import { addAccountCommands } from "./account.ts";
+import { addAuditCommands } from "./audit.ts";
 import { addCreditCommands } from "./credit.ts";
 import { addKeyCommands } from "./key.ts";
+import { addMemberCommands } from "./member.ts";
 import type { ServeOptions } from "./serve.ts";
+import { addUsageCommands } from "./usage.ts";
 import { wholeNumber } from "./values.ts";
 import { fail } from "./fail.ts";
 
@@ -55,6 +58,9 @@ program
 addAccountCommands(program);
 addCreditCommands(program);
 addKeyCommands(program);
+addMemberCommands(program);
+addUsageCommands(program);
+addAuditCommands(program);
 
 try {
   await program.parseAsync();

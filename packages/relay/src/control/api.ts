@@ -4,32 +4,61 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { scanJson } from "@millrace/wire/json-scan";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
-import { Operations } from "./operations.ts";
-import type { OperationsParts } from "./operations.ts";
-import { refusalOf } from "./gate.ts";
+import { actsOf } from "./acts.ts";
+import type { Acts, ActsParts } from "./acts.ts";
+import type { Caller } from "./caller.ts";
+import { Doorman } from "./doorman.ts";
+import { Gate } from "./gate.ts";
 import type { GateParts } from "./gate.ts";
 import { Refusal } from "./refusal.ts";
+import type { Route } from "./route.ts";
+import { ROUTES } from "./routes.ts";
+import { SessionActs } from "./session-acts.ts";
 
-export interface ControlParts extends GateParts, OperationsParts {}
+export interface ControlParts extends GateParts, ActsParts {
+  /** `MILLRACE_ADMIN_TOKEN`, or null. */
+  readonly adminToken: string | null;
+  /** Told of what no caller hears of. */
+  readonly onTrouble: (message: string) => void;
+}
 
 const BODY_BYTES_MAX = 1024 * 1024;
 /** A body must be there by then. */
 const BODY_MS = 30_000;
-const BODY_LIMITS = { depthMax: 16, itemsMax: 1_000 };
+const BODY_LIMITS = { depthMax: 16, itemsMax: 5_000 };
+
+/** What the gate found out about a request on its way to its handler. */
+interface Admission {
+  readonly requestId: string;
+  readonly caller: Caller | null;
+}
 
 /** Handles requests under `/admin`. */
 export function controlApi(parts: ControlParts): (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void> {
+  const doorman = new Doorman({ adminToken: parts.adminToken, members: parts.store });
+  const gate = new Gate(ROUTES, doorman, parts);
+  const acts = actsOf(parts, new SessionActs(doorman, !parts.isLoopback));
+  const admissions = new WeakMap<IncomingMessage, Admission>();
   let app: Promise<FastifyInstance> | null = null;
-  const ids = new WeakMap<IncomingMessage, string>();
   return async (request, response, requestId) => {
-    const refusal = refusalOf(request, parts);
-    if (refusal !== null) return refuse(response, refusal, requestId);
+    const admitted = await admit(gate, request, parts);
+    if (!admitted.ok) return refuse(response, admitted.refusal, requestId);
     const timer = setTimeout(() => request.socket.destroy(), BODY_MS).unref();
     request.on("close", () => clearTimeout(timer));
-    app ??= build(parts, (raw) => ids.get(raw) ?? "");
-    ids.set(request, requestId);
+    app ??= build(acts, admissions, parts);
+    admissions.set(request, { requestId, caller: admitted.caller });
     (await app).routing(request, response);
   };
+}
+
+/** A store that does not answer lets nobody in. */
+async function admit(gate: Gate, request: IncomingMessage, parts: ControlParts): ReturnType<Gate["admit"]> {
+  try {
+    return await gate.admit(request, Date.now());
+  } catch (error) {
+    parts.onTrouble(`a credential could not be looked up: ${error instanceof Error ? error.message : String(error)}`);
+    return { ok: false, refusal: new Refusal("store_unavailable", "The database does not answer.") };
+  }
 }
 
 /** Sent with every answer. */
@@ -47,41 +76,46 @@ function refuse(response: ServerResponse, refusal: Refusal, requestId: string): 
   response.end(text);
 }
 
-async function build(parts: ControlParts, idOf: (raw: IncomingMessage) => string): Promise<FastifyInstance> {
+async function build(acts: Acts, admissions: WeakMap<IncomingMessage, Admission>, parts: ControlParts): Promise<FastifyInstance> {
   const { fastify } = await import("fastify");
-  const app = fastify({ bodyLimit: BODY_BYTES_MAX, genReqId: (raw) => idOf(raw), exposeHeadRoutes: false });
+  const app = fastify({
+    bodyLimit: BODY_BYTES_MAX,
+    genReqId: (raw) => admissions.get(raw)?.requestId ?? "",
+    exposeHeadRoutes: false,
+  });
   const fail = (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply =>
-    reply.code(refusal.status).send(refusal.body(request.id));
+    reply.code(refusal.status).headers(refusal.headers).send(refusal.body(request.id));
 
   app.addHook("onRequest", async (request, reply) => {
     reply.headers(headersFor(request.id));
   });
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
+    // A session says that it sends JSON where it sends nothing, too.
+    if (request.method === "DELETE" && body.length === 0) return done(null, undefined);
     const fault = bodyFault(body as Buffer);
     if (fault !== null) done(fault);
     else done(null, JSON.parse(body.toString("utf8")));
   });
   app.setNotFoundHandler((request, reply) => fail(request, reply, new Refusal("route_unknown", "There is nothing at this address.")));
-  app.setErrorHandler((error: { statusCode?: number }, request, reply) => fail(request, reply, errorFor(error)));
-
-  const act = new Operations(parts);
-  type ById = { Params: { id: string } };
-  const made = async (reply: FastifyReply, shown: Promise<unknown>): Promise<FastifyReply> => reply.code(201).send(await shown);
-  app.get("/admin/api/accounts", (request) => act.listAccounts(request.query));
-  app.post("/admin/api/accounts", (request, reply) => made(reply, act.createAccount(request.body)));
-  app.get<ById>("/admin/api/accounts/:id", (request) => act.account(request.params.id));
-  app.patch<ById>("/admin/api/accounts/:id", (request) => act.changeAccount(request.params.id, request.body));
-  app.get<ById>("/admin/api/accounts/:id/balance", (request) => act.balance(request.params.id));
-  app.post<ById>("/admin/api/accounts/:id/credits", (request, reply) => made(reply, act.grantCredit(request.params.id, request.body)));
-  app.get("/admin/api/keys", (request) => act.listKeys(request.query));
-  app.post("/admin/api/keys", (request, reply) => made(reply, act.createKey(request.body)));
-  app.get<ById>("/admin/api/keys/:id", (request) => act.key(request.params.id));
-  app.patch<ById>("/admin/api/keys/:id", (request) => act.changeKey(request.params.id, request.body));
-  app.delete<ById>("/admin/api/keys/:id", (request) => act.revokeKey(request.params.id));
-  app.post<ById>("/admin/api/keys/:id/rotate", (request, reply) => made(reply, act.rotateKey(request.params.id, request.body)));
+  app.setErrorHandler((error, request, reply) => fail(request, reply, errorFor(error, parts)));
+  for (const route of ROUTES) serve(app, route, acts, admissions);
   await app.ready();
   return app;
+}
+
+function serve(app: FastifyInstance, route: Route, acts: Acts, admissions: WeakMap<IncomingMessage, Admission>): void {
+  app.route<{ Params: { id?: string } }>({
+    method: route.method,
+    url: route.path.replace("{id}", ":id"),
+    handler: async (request, reply) => {
+      const { params, query, body, ip } = request;
+      const caller = admissions.get(request.raw)?.caller ?? null;
+      const setHeader = (name: string, value: string): void => void reply.header(name, value);
+      const answer = await route.run(acts, { caller, id: params.id ?? "", query, body, address: ip, setHeader });
+      return reply.code(route.status).send(answer);
+    },
+  });
 }
 
 /** What a body holds that the control plane does not read. */
@@ -100,10 +134,10 @@ function bodyFault(body: Buffer): Refusal | null {
   }
 }
 
-function errorFor(error: { statusCode?: number }): Refusal {
+function errorFor(error: unknown, parts: ControlParts): Refusal {
   if (error instanceof Refusal) return error;
   if (error instanceof z.ZodError) return new Refusal("invalid_request", z.prettifyError(error));
-  switch (error.statusCode) {
+  switch ((error as { statusCode?: number }).statusCode) {
     case 413:
       return new Refusal("body_too_large", `The body may have at most ${BODY_BYTES_MAX} bytes.`);
     case 415:
@@ -111,6 +145,7 @@ function errorFor(error: { statusCode?: number }): Refusal {
     case 400:
       return new Refusal("invalid_request", "The request cannot be read.");
     default:
-      return new Refusal("store_unavailable", "The change could not be stored; nothing was changed.");
+      parts.onTrouble(`the control API failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      return new Refusal("store_unavailable", "The database did not do what was asked.");
   }
 }

@@ -1,53 +1,76 @@
-/** What stands before every route of the control plane: host, owner, and the table of what there is. Denies by default. */
-import { timingSafeEqual } from "node:crypto";
+/** What stands before every route of the control plane: host, credential, table, role, origin. Denies by default. */
 import type { IncomingMessage } from "node:http";
-import { sha256 } from "../admission/token.ts";
+import type { Caller } from "./caller.ts";
+import type { Doorman } from "./doorman.ts";
+import { crossSiteFault, foreignPageFault } from "./origin.ts";
 import { Refusal } from "./refusal.ts";
+import type { Route } from "./route.ts";
 
 export interface GateParts {
-  readonly adminToken: string | null;
   /** The relay listens on loopback: only loopback names may stand in `Host`, so that no web page can reach it by a name of its own. */
   readonly isLoopback: boolean;
 }
 
+/** A route is reached with its caller; those that anyone may ask have none. */
+export type Admitted = { readonly ok: true; readonly caller: Caller | null } | { readonly ok: false; readonly refusal: Refusal };
+
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i;
 
-/** Every route, for the owner. What is not named here does not reach a handler. */
-const ROUTES: readonly (readonly [path: RegExp, methods: readonly string[]])[] = [
-  [/^\/admin\/api\/keys$/, ["GET", "POST"]],
-  [/^\/admin\/api\/keys\/\w{1,64}$/, ["GET", "PATCH", "DELETE"]],
-  [/^\/admin\/api\/keys\/\w{1,64}\/rotate$/, ["POST"]],
-  [/^\/admin\/api\/accounts$/, ["GET", "POST"]],
-  [/^\/admin\/api\/accounts\/\w{1,64}$/, ["GET", "PATCH"]],
-  [/^\/admin\/api\/accounts\/\w{1,64}\/balance$/, ["GET"]],
-  [/^\/admin\/api\/accounts\/\w{1,64}\/credits$/, ["POST"]],
-];
+export class Gate {
+  readonly #parts: GateParts;
+  readonly #doorman: Doorman;
+  /** The routes of each address, by what the address looks like. */
+  readonly #places: readonly { readonly pattern: RegExp; readonly routes: ReadonlyMap<string, Route> }[];
 
-/** Why a request goes no further, or null. Reads nothing but the head. */
-export function refusalOf(request: IncomingMessage, parts: GateParts): Refusal | null {
-  const { host, authorization } = request.headers;
-  if (parts.isLoopback && !LOOPBACK_HOST.test(host ?? ""))
-    return new Refusal("misdirected_request", "This address is served under loopback names only.");
-  if (!isOwner(authorization, parts.adminToken)) {
-    const hint =
-      parts.adminToken === null
-        ? "Start the relay with MILLRACE_ADMIN_TOKEN to use the control API."
-        : "Send the owner's token as `Authorization: Bearer mra_...`.";
-    return new Refusal(authorization === undefined ? "key_missing" : "key_invalid", hint, { "www-authenticate": "Bearer" });
+  constructor(routes: readonly Route[], doorman: Doorman, parts: GateParts) {
+    this.#parts = parts;
+    this.#doorman = doorman;
+    this.#places = [...Map.groupBy(routes, (route) => route.path)].map(([path, here]) => ({
+      pattern: patternOf(path),
+      routes: new Map(here.map((route) => [route.method, route])),
+    }));
   }
-  const path = /^[^?]*/.exec(request.url ?? "")?.[0] ?? "";
-  const methods = ROUTES.find(([pattern]) => pattern.test(path))?.[1];
-  if (methods === undefined) return new Refusal("route_unknown", "There is nothing at this address.");
-  const allow = methods.join(", ");
-  if (!methods.includes(request.method ?? "")) return new Refusal("method_not_allowed", `This address takes ${allow}.`, { allow });
-  const encoding = request.headers["content-encoding"];
-  if (encoding !== undefined && encoding !== "identity")
-    return new Refusal("unsupported_media_type", "Encoded request bodies are not accepted.");
-  return null;
+
+  /** Reads nothing but the head. */
+  async admit(request: IncomingMessage, nowMs: number): Promise<Admitted> {
+    const { host } = request.headers;
+    const method = request.method ?? "";
+    if (this.#parts.isLoopback && !LOOPBACK_HOST.test(host ?? ""))
+      return no(new Refusal("misdirected_request", "This address is served under loopback names only."));
+    const path = /^[^?]*/.exec(request.url ?? "")?.[0] ?? "";
+    const place = this.#places.find(({ pattern }) => pattern.test(path));
+    const route = place?.routes.get(method);
+    if (route?.roles === "anyone") return passed(request, null, foreignPageFault(request.headers));
+
+    const caller = await this.#doorman.identify(request, nowMs);
+    if (caller instanceof Refusal) return no(caller);
+    if (place === undefined) return no(new Refusal("route_unknown", "There is nothing at this address."));
+    if (route === undefined) {
+      const allow = [...place.routes.keys()].join(", ");
+      return no(new Refusal("method_not_allowed", `This address takes ${allow}.`, { allow }));
+    }
+    if (!mayUse(caller, route)) return no(new Refusal("role_not_allowed", `The role ${caller.role} may not do this.`));
+    return passed(request, caller, caller.session === null ? null : crossSiteFault(method, request.headers));
+  }
 }
 
-function isOwner(header: string | undefined, token: string | null): boolean {
-  if (header === undefined || token === null) return false;
-  const given = /^Bearer\s+(\S+)\s*$/i.exec(header)?.[1];
-  return given !== undefined && timingSafeEqual(sha256(given), sha256(token));
+function mayUse(caller: Caller, route: Route): boolean {
+  return route.roles !== "anyone" && route.roles.includes(caller.role);
+}
+
+/** An id is a word: what is not one reaches no handler. */
+function patternOf(path: string): RegExp {
+  return new RegExp(`^${path.replaceAll(".", String.raw`\.`).replace("{id}", String.raw`\w{1,64}`)}$`);
+}
+
+function no(refusal: Refusal): Admitted {
+  return { ok: false, refusal };
+}
+
+function passed(request: IncomingMessage, caller: Caller | null, siteFault: string | null): Admitted {
+  if (siteFault !== null) return no(new Refusal("cross_site", siteFault));
+  const encoding = request.headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity")
+    return no(new Refusal("unsupported_media_type", "Encoded request bodies are not accepted."));
+  return { ok: true, caller };
 }

@@ -60,8 +60,10 @@ function* decideAndWrite(settings: CommitSettings, seat: Seat, operations: reado
   return results;
 }
 
-function writesOf(writes: readonly Write[] | undefined, result: Result): readonly Write[] {
-  if (writes === undefined || !result.ok) return [];
+function writesOf(given: readonly Write[] | undefined, result: Result): readonly Write[] {
+  if (given === undefined || !result.ok) return [];
+  // What was done before is noted already.
+  const writes = result.isRepeat ? given.filter((write) => write.kind !== "audit") : given;
   const charged = result.balances === null ? null : (result.hold?.chargedNanos ?? null);
   if (charged === null) return writes;
   return writes.map((write) => (write.kind === "row" ? { ...write, row: { ...write.row, chargeNanos: String(charged) } } : write));

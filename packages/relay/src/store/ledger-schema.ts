@@ -91,27 +91,35 @@ CREATE TABLE refunds (
 CREATE TABLE nodes (id TEXT PRIMARY KEY, epoch I64 NOT NULL CHECK (epoch >= 1), lease_until I64 NOT NULL) TABLE_END;
 `;
 
-function sqliteTriggers(): string {
-  const frozen = APPEND_ONLY.flatMap((table) =>
-    ["UPDATE", "DELETE"].map(
+/** Refuses to change what stands in these tables. PostgreSQL's function for it comes with the ledger. */
+export function appendOnly(dialect: Dialect, tables: readonly string[]): string {
+  return tables.map(dialect === "sqlite" ? sqliteAppendOnly : postgresAppendOnly).join("\n");
+}
+
+function sqliteAppendOnly(table: string): string {
+  return ["UPDATE", "DELETE"]
+    .map(
       (verb) =>
         `CREATE TRIGGER ${table}_no_${verb.toLowerCase()} BEFORE ${verb} ON ${table} BEGIN SELECT RAISE(ABORT, '${table} never change'); END;`,
-    ),
-  );
-  return `${frozen.join("\n")}
+    )
+    .join("\n");
+}
+
+function postgresAppendOnly(table: string): string {
+  return `CREATE TRIGGER ${table}_never_change BEFORE UPDATE OR DELETE ON ${table} FOR EACH ROW EXECUTE FUNCTION millrace_refuse();
+CREATE TRIGGER ${table}_never_emptied BEFORE TRUNCATE ON ${table} FOR EACH STATEMENT EXECUTE FUNCTION millrace_refuse();`;
+}
+
+function sqliteTriggers(): string {
+  return `${appendOnly("sqlite", APPEND_ONLY)}
 CREATE TRIGGER holds_stay_closed BEFORE UPDATE ON holds WHEN OLD.state <> 'open' BEGIN SELECT RAISE(ABORT, 'closed holds never change'); END;
 `;
 }
 
 function postgresTriggers(): string {
-  const frozen = APPEND_ONLY.map(
-    (table) =>
-      `CREATE TRIGGER ${table}_never_change BEFORE UPDATE OR DELETE ON ${table} FOR EACH ROW EXECUTE FUNCTION millrace_refuse();
-CREATE TRIGGER ${table}_never_emptied BEFORE TRUNCATE ON ${table} FOR EACH STATEMENT EXECUTE FUNCTION millrace_refuse();`,
-  );
   return `CREATE FUNCTION millrace_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION '% never change', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation'; END $$;
-${frozen.join("\n")}
+${appendOnly("postgres", APPEND_ONLY)}
 CREATE TRIGGER holds_stay_closed BEFORE UPDATE ON holds FOR EACH ROW WHEN (OLD.state <> 'open') EXECUTE FUNCTION millrace_refuse();
 `;
 }

@@ -2,6 +2,7 @@
 import type { Account } from "../admission/accounts.ts";
 import type { KeyRecord } from "../admission/keys.ts";
 import type { RequestFile } from "../insight/request-file.ts";
+import { CONTROL_QUERIES } from "./control-queries.ts";
 import { accountsWithExpired, readReceipt } from "./ledger-read.ts";
 import { auditLedger } from "./ledger-audit.ts";
 import type { Breach } from "./ledger-audit.ts";
@@ -59,6 +60,7 @@ const QUERIES = {
     );
     return rows.map((row) => row["id"] as string);
   },
+  ...CONTROL_QUERIES,
   audit: (_dialect: Dialect, _args: object): Sql<Breach[]> => auditLedger(),
 };
 

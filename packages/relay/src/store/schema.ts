@@ -2,7 +2,7 @@
  * The database's shape as numbered steps, per kind of database. A step that has landed is never edited; the next one
  * follows it. PostgreSQL came later: its first step makes what SQLite's first four do.
  */
-import { ledgerSchema } from "./ledger-schema.ts";
+import { appendOnly, ledgerSchema } from "./ledger-schema.ts";
 import { shapeFor } from "./sql.ts";
 import type { Dialect } from "./sql.ts";
 
@@ -142,14 +142,33 @@ const POSTGRES_FIRST: readonly string[] = [
 ];
 
 /** Steps that are the same for both. */
-const SHARED: readonly string[] = [
-  `CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;`,
+const SHARED: readonly ((dialect: Dialect) => string)[] = [
+  () => `CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;`,
+  controlSchema,
 ];
+
+/** Members of the control plane and its audit; and what lists of one account or key are found by. */
+function controlSchema(dialect: Dialect): string {
+  return `
+  CREATE TABLE members (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL CHECK (role IN ('owner', 'operator', 'viewer', 'member')),
+    account_id TEXT REFERENCES accounts(id), sha256 TEXT NOT NULL UNIQUE CHECK (length(sha256) = 64), hint TEXT NOT NULL,
+    created_at I64 NOT NULL, revoked_at I64, CHECK ((role = 'member') = (account_id IS NOT NULL))
+  ) TABLE_END;
+  CREATE TABLE audit_log (
+    seq I64 PRIMARY KEY, at I64 NOT NULL, actor TEXT NOT NULL, role TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,
+    before_json TEXT, after_json TEXT, address TEXT, prev_hash TEXT NOT NULL UNIQUE CHECK (length(prev_hash) = 64),
+    hash TEXT NOT NULL UNIQUE CHECK (length(hash) = 64)
+  ) TABLE_END;
+  ${appendOnly(dialect, ["audit_log"])}
+  CREATE INDEX lots_wallet ON lots(wallet_id, created_at, id);
+  CREATE INDEX requests_key ON requests(key_id, at, id);`;
+}
 
 /** Every step so far; their number is the version that this program writes. */
 export function schemaSteps(dialect: Dialect): readonly string[] {
   const first = dialect === "sqlite" ? SQLITE_FIRST : POSTGRES_FIRST;
-  return [...first, ...SHARED.map((step) => shapeFor(dialect, step))];
+  return [...first, ...SHARED.map((step) => shapeFor(dialect, step(dialect)))];
 }
 
 /** Sums of the rows of an older database. */

@@ -1,7 +1,10 @@
-/** What is written besides the ledger: rows of requests, accounts, keys. A list of writes is stored whole or not at all. */
+/** What is written besides the ledger: rows of requests, accounts, keys, members, the audit. A list of writes is stored whole or not at all. */
 import type { Account } from "../admission/accounts.ts";
 import type { KeyRecord } from "../admission/keys.ts";
+import type { AuditNote } from "../control/audit-entry.ts";
+import type { Member } from "../control/member.ts";
 import type { RequestRow } from "../insight/row.ts";
+import { appendNotes, writeMember } from "./control-rows.ts";
 import { ACCOUNTS, KEYS } from "./record-shapes.ts";
 import { storedAttempts, storedRequest, writeRequests } from "./request-rows.ts";
 import { insertRows, read, updateRows, upsertRows } from "./sql.ts";
@@ -15,30 +18,47 @@ export type Write =
   | { readonly kind: "account"; readonly account: Account; readonly isUpdate: boolean }
   | { readonly kind: "key"; readonly key: KeyRecord; readonly isUpdate: boolean }
   /** A price as it was pinned, as JSON; the same id always says the same. */
-  | { readonly kind: "price"; readonly id: string; readonly version: string; readonly at: number };
+  | { readonly kind: "price"; readonly id: string; readonly version: string; readonly at: number }
+  | { readonly kind: "member"; readonly member: Member; readonly isUpdate: boolean }
+  | { readonly kind: "audit"; readonly note: AuditNote };
 
 /** Writes that people decided are synced to the disk before they are answered. */
 export function isDecided(write: Write): boolean {
   return write.kind !== "row" && write.kind !== "price";
 }
 
-/** Within a transaction. Rows of requests come last: their sums are what several relays contend for. */
+/**
+ * Within a transaction. What several relays contend for comes in one order, so that they never wait in a circle: the count
+ * of changes, the audit's chain, the sums of requests.
+ */
 export function* applyWrites(dialect: Dialect, writes: readonly Write[]): Sql<void> {
+  const notes: AuditNote[] = [];
   const rows: RequestRow[] = [];
   let version: number | null = null;
   for (const write of writes) {
-    if (write.kind === "row") {
-      rows.push(write.row);
-      continue;
+    switch (write.kind) {
+      case "row":
+        rows.push(write.row);
+        break;
+      case "audit":
+        notes.push(write.note);
+        break;
+      case "price":
+        yield* writePrice(dialect, write);
+        break;
+      case "member":
+        yield* writeMember(dialect, write.member, write.isUpdate);
+        break;
+      case "account":
+        version ??= yield* nextVersion();
+        yield* writeAccount(dialect, write.account, write.isUpdate, version);
+        break;
+      case "key":
+        version ??= yield* nextVersion();
+        yield* writeKey(dialect, write.key, write.isUpdate, version);
     }
-    if (write.kind === "price") {
-      yield* writePrice(dialect, write);
-      continue;
-    }
-    version ??= yield* nextVersion();
-    if (write.kind === "account") yield* writeAccount(dialect, write.account, write.isUpdate, version);
-    else yield* writeKey(dialect, write.key, write.isUpdate, version);
   }
+  yield* appendNotes(dialect, notes);
   if (rows.length > 0) yield* writeRequests(dialect, rows.map(storedRequest), rows.flatMap(storedAttempts));
 }
 

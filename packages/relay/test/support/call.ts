@@ -19,6 +19,8 @@ export interface CallSettings {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly signal?: AbortSignal;
+  /** The client's own address, such as 127.0.0.9. */
+  readonly from?: string;
   readonly onBytes?: (bytes: Buffer) => void;
 }
 
@@ -41,6 +43,7 @@ export function call(relay: Pick<TestRelay, "port" | "key">, settings: CallSetti
           ...settings.headers,
         },
         agent: false,
+        ...(settings.from === undefined ? {} : { localAddress: settings.from }),
         ...(settings.signal === undefined ? {} : { signal: settings.signal }),
       },
       (response) => {
@@ -63,6 +66,14 @@ export function call(relay: Pick<TestRelay, "port" | "key">, settings: CallSetti
     sent.on("error", reject);
     sent.end(bytes ?? undefined);
   });
+}
+
+let strangers = 0;
+
+/** A client address that nobody has used yet: one that sends wrong credentials has to wait after a few. */
+export function newAddress(): string {
+  strangers++;
+  return `127.${1 + (strangers >> 16)}.${(strangers >> 8) & 255}.${strangers & 255}`;
 }
 
 /** What a strict reader makes of a streamed answer. */

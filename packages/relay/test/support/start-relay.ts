@@ -13,6 +13,7 @@ import type { Config, Upstream } from "../../src/config/config.ts";
 import { openLog } from "../../src/insight/log.ts";
 import type { SimulatorOptions, Simulator } from "../../src/simulator/simulator.ts";
 import { startSimulator } from "../../src/simulator/simulator.ts";
+import { controlStore } from "../../src/store/control-store.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import type { Books } from "../../src/store/open-store.ts";
 import { SQLITE } from "./databases.ts";
@@ -131,6 +132,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     accountStore: store,
     records: books.records,
     ledger,
+    control: controlStore(store),
     log,
     ...(setup.streamTimes === undefined ? {} : { streamTimes: setup.streamTimes }),
     ...(setup.bodyGraceMs === undefined ? {} : { bodyGraceMs: setup.bodyGraceMs }),

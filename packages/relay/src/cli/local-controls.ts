@@ -1,0 +1,46 @@
+/** The control API on a data directory that no relay uses: the same table, run in this process. */
+import { AccountBook } from "../admission/accounts.ts";
+import { KeyRing } from "../admission/keys.ts";
+import type { DatabaseConfig } from "../config/config.ts";
+import { loadConfig } from "../config/load.ts";
+import { controlStore } from "../store/control-store.ts";
+import { openBooks } from "../store/open-store.ts";
+import type { Books } from "../store/open-store.ts";
+import type { Controls, Shown, Where } from "./controls.ts";
+import { fail } from "./fail.ts";
+
+/** Runs `act` on the directory, which it must have to itself. */
+export async function openLocal(given: Where, act: (controls: Controls) => Promise<void>): Promise<void> {
+  const loaded = await loadConfig({ data: given.data, env: process.env, cwd: process.cwd() });
+  const dataDir = loaded.ok ? loaded.config.dataDir : (given.data ?? "./data");
+  const database: DatabaseConfig = loaded.ok ? loaded.config.database : { kind: "sqlite", path: `${dataDir}/millrace.db` };
+  const durability = loaded.ok ? loaded.config.durability : "process";
+  const books = await openBooks({ dataDir, database, durability, onTrouble: (message) => fail(message, 1) });
+  try {
+    await act(await controlsOf(books));
+  } finally {
+    await books.close();
+  }
+}
+
+async function controlsOf({ store, ledger, records }: Books): Promise<Controls> {
+  const [{ actsOf }, { dispatch }, { ensureDefaultAccount }, { sentenceOf }] = await Promise.all([
+    import("../control/acts.ts"),
+    import("../control/dispatch.ts"),
+    import("../admission/default-account.ts"),
+    import("../control/sentence.ts"),
+  ]);
+  const accounts = new AccountBook(store, records.accounts);
+  await ensureDefaultAccount(accounts);
+  const keys = new KeyRing(store, records.keys);
+  const acts = actsOf({ ledger, store: controlStore(store), accounts, keys, tiers: null, pricing: null });
+  return {
+    call: async (method, target, body) => {
+      try {
+        return (await dispatch(acts, method, target, body)) as Shown;
+      } catch (error) {
+        throw new Error(sentenceOf(error));
+      }
+    },
+  };
+}

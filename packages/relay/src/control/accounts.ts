@@ -1,0 +1,114 @@
+/** Accounts: who pays. */
+import * as z from "zod";
+import { newAccount } from "../admission/accounts.ts";
+import type { Account, AccountBook } from "../admission/accounts.ts";
+import { maySee } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import type { Changes } from "./changes.ts";
+import { pageOfList } from "./page.ts";
+import type { Page, PageWish } from "./page.ts";
+import { Refusal } from "./refusal.ts";
+import { isoOf, name, present, time, unknownId } from "./shapes.ts";
+import type { TierView } from "./tiers.ts";
+
+const STATUSES = ["active", "suspended", "closed"] as const;
+
+export const NewAccount = z.strictObject({
+  name,
+  metered: z.boolean().default(false),
+  tier: z.string().nullable().default(null),
+});
+
+export const AccountChange = z.strictObject({
+  name: name.optional(),
+  tier: z.string().nullable().optional(),
+  status: z.enum(STATUSES).optional(),
+});
+
+export const AccountShape = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  metered: z.boolean(),
+  tier: z.string().nullable(),
+  status: z.enum(STATUSES),
+  created_at: time,
+});
+
+type AccountView = z.output<typeof AccountShape>;
+
+export interface AccountsParts {
+  readonly accounts: AccountBook;
+  readonly changes: Changes;
+  /** Null where the configuration is not known, and any name is taken. */
+  readonly tiers: readonly TierView[] | null;
+}
+
+export class Accounts {
+  readonly #parts: AccountsParts;
+
+  constructor(parts: AccountsParts) {
+    this.#parts = parts;
+  }
+
+  list(caller: Caller, wish: PageWish): Page<AccountView> {
+    const seen = this.#parts.accounts.list().filter((account) => maySee(caller, account.id));
+    return pageOfList(seen, wish, shownAccount);
+  }
+
+  show(caller: Caller, id: string): AccountView {
+    return shownAccount(this.find(caller, id));
+  }
+
+  async create(caller: Caller, wish: z.output<typeof NewAccount>): Promise<AccountView> {
+    this.#checkName(wish.name);
+    this.#checkTier(wish.tier);
+    const account = newAccount(wish.name, wish.metered, wish.tier, Date.now());
+    const shown = shownAccount(account);
+    const note = { action: "account.create", target: account.id, before: null, after: shown };
+    const write = { kind: "account", account, isUpdate: false } as const;
+    if (!account.isMetered) await this.#parts.changes.write(caller, note, [write]);
+    else await this.#parts.changes.ask(caller, note, { kind: "open_wallet", accountId: account.id, floorNanos: 0n }, [write]);
+    this.#parts.accounts.learn([account]);
+    return shown;
+  }
+
+  async change(caller: Caller, id: string, change: z.output<typeof AccountChange>): Promise<AccountView> {
+    const account = this.find(caller, id);
+    if (account.status === "closed") throw new Refusal("invalid_request", "A closed account stays as it is.");
+    if (change.name !== undefined && change.name !== account.name) this.#checkName(change.name);
+    if (change.tier !== undefined) this.#checkTier(change.tier);
+    const changed: Account = { ...account, ...present(change) };
+    const after = shownAccount(changed);
+    const note = { action: "account.change", target: id, before: shownAccount(account), after };
+    await this.#parts.changes.write(caller, note, [{ kind: "account", account: changed, isUpdate: true }]);
+    this.#parts.accounts.learn([changed]);
+    return after;
+  }
+
+  /** Null where there is none, or none that the caller may know of. */
+  get(caller: Caller, id: string): Account | null {
+    return maySee(caller, id) ? (this.#parts.accounts.get(id) ?? null) : null;
+  }
+
+  find(caller: Caller, id: string): Account {
+    const account = this.get(caller, id);
+    if (account === null) throw unknownId("account", id);
+    return account;
+  }
+
+  #checkName(wanted: string): void {
+    if (this.#parts.accounts.isNameTaken(wanted)) throw new Refusal("invalid_request", `There is an account named ${wanted} already.`);
+  }
+
+  #checkTier(tier: string | null): void {
+    const { tiers } = this.#parts;
+    if (tier === null || tiers === null || tiers.some((known) => known.name === tier)) return;
+    const known = tiers.length === 0 ? "the configuration has none" : `there are ${tiers.map((each) => each.name).join(", ")}`;
+    throw new Refusal("invalid_request", `There is no tier ${tier}: ${known}.`);
+  }
+}
+
+function shownAccount(account: Account): AccountView {
+  const { id, name: accountName, isMetered, tier, status, createdAt } = account;
+  return { id, name: accountName, metered: isMetered, tier, status, created_at: isoOf(createdAt) };
+}

@@ -1,0 +1,27 @@
+/** Who asks the control plane, and as what. */
+
+/** `owner` may do everything; `member` sees one account alone. */
+export const ROLES = ["owner", "operator", "viewer", "member"] as const;
+
+export type Role = (typeof ROLES)[number];
+
+export interface Caller {
+  readonly role: Role;
+  /** `owner` for the token of the environment, `command` for the command on a data directory, else the id of a member. */
+  readonly actor: string;
+  readonly name: string;
+  /** The one account of a `member`; null for the other roles. */
+  readonly accountId: string | null;
+  /** Where the request came from; null at a terminal. */
+  readonly address: string | null;
+  /** The session that the cookie names; null where a token was sent. */
+  readonly session: string | null;
+}
+
+/** Whoever can open the data directory may do all that is in it. */
+export const COMMAND: Caller = { role: "owner", actor: "command", name: "command", accountId: null, address: null, session: null };
+
+/** May this caller know of an account and of what belongs to it? Everything else is unknown to it, as if it were not there. */
+export function maySee(caller: Caller, accountId: string): boolean {
+  return caller.role !== "member" || caller.accountId === accountId;
+}

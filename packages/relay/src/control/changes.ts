@@ -1,0 +1,63 @@
+/** The one way to change anything here: what is changed and the note of it are stored in one transaction, or neither is. */
+import type { Operation, Result } from "../ledger/operation.ts";
+import type { Caller } from "./caller.ts";
+import type { ControlLedger, ControlStore, ControlWrite } from "./ports.ts";
+import { Refusal } from "./refusal.ts";
+
+/** What the audit says of a change. */
+export interface Note {
+  readonly action: string;
+  readonly target: string;
+  /** As the API shows it. */
+  readonly before: object | null;
+  readonly after: object | null;
+}
+
+export class Changes {
+  readonly #store: Pick<ControlStore, "write">;
+  readonly #ledger: ControlLedger;
+
+  constructor(store: Pick<ControlStore, "write">, ledger: ControlLedger) {
+    this.#store = store;
+    this.#ledger = ledger;
+  }
+
+  /** @throws a {@link Refusal} when nothing was stored. */
+  async write(caller: Caller, note: Note, writes: readonly ControlWrite[]): Promise<void> {
+    const reason = await this.#store.write([...writes, auditWrite(caller, note)]);
+    if (reason !== null) throw notStored();
+  }
+
+  /** An operation of the ledger with its note; where it is only repeated, the first note stands. @throws where it is refused. */
+  async ask(
+    caller: Caller,
+    note: Note,
+    operation: Operation,
+    writes: readonly ControlWrite[] = [],
+  ): Promise<Extract<Result, { ok: true }>> {
+    const result = await this.#ledger.ask(operation, [...writes, auditWrite(caller, note)]);
+    if (result.ok) return result;
+    if (result.code === "reference_used")
+      throw new Refusal("invalid_request", "This reference was used for something else. Use another one.");
+    if (result.code === "invalid_amount")
+      throw new Refusal("invalid_request", "This amount cannot be: it is nothing, too large, or over before it begins.");
+    throw notStored();
+  }
+
+  /** Several operations, asked in one turn so that they are one batch and one transaction; writes and note ride on the last. */
+  async askAll(caller: Caller, note: Note, operations: readonly Operation[], writes: readonly ControlWrite[]): Promise<void> {
+    const last = operations.at(-1);
+    if (last === undefined) return this.write(caller, note, writes);
+    const others = operations.slice(0, -1).map((operation) => this.#ledger.ask(operation));
+    const [, ...results] = await Promise.all([this.ask(caller, note, last, writes), ...others]);
+    if (results.some((result) => !result.ok)) throw notStored();
+  }
+}
+
+function auditWrite({ actor, role, address }: Caller, note: Note): ControlWrite {
+  return { kind: "audit", note: { ...note, actor, role, address, at: Date.now() } };
+}
+
+function notStored(): Refusal {
+  return new Refusal("store_unavailable", "The change could not be stored; nothing was changed.");
+}

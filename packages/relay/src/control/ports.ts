@@ -1,0 +1,169 @@
+/** What the control plane asks of a store. The adapter stands in `store/control-store.ts`. */
+import type { Account } from "../admission/accounts.ts";
+import type { KeyRecord } from "../admission/keys.ts";
+import type { LedgerPort } from "../ledger/balance.ts";
+import type { Operation, Result } from "../ledger/operation.ts";
+import type { Correction, Hold, Lot, LotMove, Transfer, TransferCode } from "../ledger/state.ts";
+import type { AuditEntry, AuditNote } from "./audit-entry.ts";
+import type { Member } from "./member.ts";
+
+/** A change to be stored; an audit note gets its place in the chain in the same transaction. */
+export type ControlWrite =
+  | { readonly kind: "account"; readonly account: Account; readonly isUpdate: boolean }
+  | { readonly kind: "key"; readonly key: KeyRecord; readonly isUpdate: boolean }
+  | { readonly kind: "member"; readonly member: Member; readonly isUpdate: boolean }
+  | { readonly kind: "audit"; readonly note: AuditNote };
+
+/** The ledger; what is written in an operation's transaction is stored unless the operation is refused. */
+export interface ControlLedger extends LedgerPort {
+  ask(operation: Operation, writes?: readonly ControlWrite[]): Promise<Result>;
+}
+
+/** A place in a list that is ordered by time. */
+export interface Moment {
+  readonly atMs: number;
+  readonly id: string;
+}
+
+/** So many rows, from the one that follows a place; from the beginning without one. */
+export interface Slice<P> {
+  readonly after: P | null;
+  readonly limit: number;
+}
+
+/** Whose money is asked for, and which slice of it. */
+export interface OfAccount<P> extends Slice<P> {
+  readonly accountId: string;
+}
+
+/** What is not said does not narrow. */
+export interface RequestFilter {
+  readonly accountId?: string | undefined;
+  readonly keyId?: string | undefined;
+  readonly model?: string | undefined;
+  readonly status?: number | undefined;
+  readonly endReason?: string | undefined;
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
+}
+
+export interface RequestRecord {
+  readonly id: string;
+  readonly at: number;
+  readonly accountId: string;
+  readonly keyId: string;
+  readonly door: string;
+  readonly model: string;
+  readonly upstream: string | null;
+  readonly upstreamModel: string | null;
+  readonly isStream: boolean;
+  readonly status: number;
+  readonly endReason: string;
+  readonly errorCode: string | null;
+  /** Separated by commas. */
+  readonly marks: string;
+  readonly inputTokens: number;
+  readonly cachedInputTokens: number;
+  readonly cacheWriteTokens: number;
+  readonly outputTokens: number;
+  readonly reasoningTokens: number;
+  readonly basis: string;
+  readonly events: number;
+  readonly bytesOut: number;
+  readonly ttftMs: number | null;
+  readonly itlMeanMs: number | null;
+  readonly itlMaxMs: number | null;
+  readonly overheadMs: number | null;
+  readonly durationMs: number;
+  readonly priceId: string | null;
+  readonly chargeNanos: bigint | null;
+  readonly costNanos: bigint | null;
+}
+
+export interface AttemptRecord {
+  readonly n: number;
+  readonly upstream: string;
+  readonly upstreamModel: string;
+  readonly outcome: string;
+  readonly status: number | null;
+  readonly detail: string | null;
+  readonly upstreamRequestId: string | null;
+  readonly inputTokens: number | null;
+  readonly cachedInputTokens: number | null;
+  readonly cacheWriteTokens: number | null;
+  readonly outputTokens: number | null;
+  readonly reasoningTokens: number | null;
+  readonly ttftMs: number | null;
+  readonly durationMs: number;
+}
+
+/** What moved for one request. */
+export interface Receipt {
+  readonly hold: Omit<Hold, "windowIds">;
+  readonly correction: Correction | null;
+  readonly transfers: readonly Transfer[];
+  readonly lotMoves: readonly LotMove[];
+}
+
+export interface RequestDetail {
+  readonly request: RequestRecord;
+  readonly attempts: readonly AttemptRecord[];
+  readonly receipt: Receipt | null;
+}
+
+export const USAGE_GROUPS = ["account", "key", "model", "upstream"] as const;
+
+type UsageGroup = (typeof USAGE_GROUPS)[number];
+
+/** Where a page of sums ended. */
+export interface UsagePlace {
+  readonly atMs: number;
+  readonly group: string;
+}
+
+export interface UsageQuestion extends Slice<UsagePlace> {
+  readonly period: "hour" | "day";
+  readonly by: UsageGroup;
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly accountId?: string | undefined;
+}
+
+export interface UsageSum {
+  readonly atMs: number;
+  readonly group: string;
+  readonly requests: number;
+  readonly errors: number;
+  readonly inputTokens: number;
+  readonly cachedInputTokens: number;
+  readonly cacheWriteTokens: number;
+  readonly outputTokens: number;
+  readonly reasoningTokens: number;
+  readonly chargeNanos: bigint;
+  readonly costNanos: bigint;
+}
+
+export interface Statement {
+  readonly openingNanos: bigint;
+  readonly byCode: ReadonlyMap<TransferCode, bigint>;
+  readonly closingNanos: bigint;
+}
+
+/** Lists have one row more than a page shows, so that its reader knows whether more follow. */
+export interface ControlStore {
+  /** All of the writes are stored, or none. @returns null, or the reason why not. */
+  write(writes: readonly ControlWrite[]): Promise<string | null>;
+  memberById(id: string): Promise<Member | null>;
+  memberBySha256(sha256: string): Promise<Member | null>;
+  /** Oldest first. */
+  members(slice: Slice<Moment>): Promise<readonly Member[]>;
+  /** Newest first, like the lists that follow. */
+  auditEntries(slice: Slice<number>): Promise<readonly AuditEntry[]>;
+  transfers(of: OfAccount<number>): Promise<readonly Transfer[]>;
+  lots(of: OfAccount<Moment>): Promise<readonly Lot[]>;
+  requests(filter: RequestFilter & Slice<Moment>): Promise<readonly RequestRecord[]>;
+  request(id: string): Promise<RequestDetail | null>;
+  statement(accountId: string, fromMs: number, toMs: number): Promise<Statement>;
+  /** By time, then by group. */
+  usage(question: UsageQuestion): Promise<readonly UsageSum[]>;
+}

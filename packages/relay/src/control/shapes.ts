@@ -1,0 +1,63 @@
+/** Building blocks of what the control API takes and gives: money, times, names. */
+import { formatUsd, nanos } from "@millrace/wire/money";
+import * as z from "zod";
+import { Refusal } from "./refusal.ts";
+
+/** A name for people. */
+export const name: z.ZodString = z.string().trim().min(1).max(100);
+
+/** An instant in a body or a query. */
+export const instant: z.ZodPipe<z.ZodISODateTime, z.ZodTransform<number, string>> = z.iso
+  .datetime({ offset: true })
+  .transform((text) => Date.parse(text));
+
+/** An instant in an answer. */
+export const time: z.ZodISODateTime = z.iso.datetime();
+
+export function isoOf(ms: number): string;
+export function isoOf(ms: number | null): string | null;
+export function isoOf(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}
+
+/** USD in a body, above zero. */
+export const usd: z.ZodString = z.string().regex(/^\d{1,12}(?:\.\d{1,9})?$/, { error: "write USD as decimal text, such as 5.00" });
+
+/** USD in a body, up or down. */
+export const signedUsd: z.ZodString = z
+  .string()
+  .regex(/^-?\d{1,12}(?:\.\d{1,9})?$/, { error: "write USD as decimal text, such as 5.00 or -5.00" });
+
+/** Every amount stands twice: as decimal text in USD, and in nano-USD as an integer's text. */
+type Both<N extends string, T> = { [K in N | `${N}_nanos`]: T };
+
+const USD = z.string().regex(/^-?\d+\.\d{2,9}$/);
+const NANOS = z.string().regex(/^-?\d+$/);
+
+export function moneyShape<N extends string>(member: N): Both<N, z.ZodString> {
+  return { [member]: USD, [`${member}_nanos`]: NANOS } as Both<N, z.ZodString>;
+}
+
+export function moneyOrNullShape<N extends string>(member: N): Both<N, z.ZodNullable<z.ZodString>> {
+  return { [member]: USD.nullable(), [`${member}_nanos`]: NANOS.nullable() } as Both<N, z.ZodNullable<z.ZodString>>;
+}
+
+export function money<N extends string>(member: N, amount: bigint): Both<N, string> {
+  return { [member]: formatUsd(nanos(amount)), [`${member}_nanos`]: String(amount) } as Both<N, string>;
+}
+
+export function moneyOrNull<N extends string>(member: N, amount: bigint | null): Both<N, string | null> {
+  return amount === null ? ({ [member]: null, [`${member}_nanos`]: null } as Both<N, null>) : money(member, amount);
+}
+
+/** Without the members that were not said. */
+export function present<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}
+
+/** Nothing of this id, or nothing that the caller may know of: both look the same. */
+export function unknownId(kind: string, id: string): Refusal {
+  return new Refusal("route_unknown", `There is no ${kind} ${id}: the list of ${kind}s shows what there is.`);
+}

@@ -1,0 +1,135 @@
+/** What the control plane reads: slices of lists, each with a place to go on from, and sums. */
+import type { AuditEntry } from "../control/audit-entry.ts";
+import type { Member } from "../control/member.ts";
+import type {
+  Moment,
+  OfAccount,
+  RequestDetail,
+  RequestFilter,
+  RequestRecord,
+  Slice,
+  Statement,
+  UsageQuestion,
+  UsageSum,
+} from "../control/ports.ts";
+import { walletIdOf } from "../ledger/state.ts";
+import type { Lot, Transfer } from "../ledger/state.ts";
+import { AUDIT, MEMBERS } from "./control-rows.ts";
+import { readReceipt, readStatement } from "./ledger-read.ts";
+import { LOTS, TRANSFERS } from "./ledger-shapes.ts";
+import { ATTEMPTS, REQUESTS } from "./request-rows.ts";
+import { read } from "./sql.ts";
+import type { Dialect, Sql, SqlValue } from "./sql.ts";
+import { objectOf, selectOf } from "./sql-shape.ts";
+import type { Shape } from "./sql-shape.ts";
+
+/** A condition with its parameters; null where it does not narrow. */
+type Condition = readonly [sql: string, ...params: SqlValue[]] | null;
+
+function conditionsOf(conditions: readonly Condition[]): { readonly sql: string; readonly params: readonly SqlValue[] } {
+  const said = conditions.filter((condition) => condition !== null);
+  const sql = said.length === 0 ? "" : ` WHERE ${said.map(([text]) => text).join(" AND ")}`;
+  return { sql, params: said.flatMap(([, ...params]) => params) };
+}
+
+function* slice<T>(shape: Shape<T>, conditions: readonly Condition[], order: string, limit: number): Sql<T[]> {
+  const { sql, params } = conditionsOf(conditions);
+  const rows = yield* read(`${selectOf(shape)}${sql} ORDER BY ${order} LIMIT ?`, [...params, limit]);
+  return rows.map((row) => objectOf(shape, row));
+}
+
+function when<T extends SqlValue>(sql: string, value: T | undefined): Condition {
+  return value === undefined ? null : [sql, value];
+}
+
+function past(sql: string, after: Moment | null): Condition {
+  return after === null ? null : [sql, after.atMs, after.id];
+}
+
+const USAGE_COLUMNS = { account: "account_id", key: "key_id", model: "model", upstream: "upstream" } as const;
+const SUMS = [
+  "requests",
+  "errors",
+  "input_tokens",
+  "cached_input_tokens",
+  "cache_write_tokens",
+  "output_tokens",
+  "reasoning_tokens",
+  "charge_nanos",
+  "cost_nanos",
+]
+  .map((name) => `CAST(SUM(${name}) AS BIGINT) AS ${name}`)
+  .join(", ");
+
+export const CONTROL_QUERIES = {
+  member: function* (_dialect: Dialect, { by, value }: { by: "id" | "sha256"; value: string }): Sql<Member | null> {
+    const [row] = yield* read(`${selectOf(MEMBERS)} WHERE ${by} = ?`, [value]);
+    return row === undefined ? null : objectOf(MEMBERS, row);
+  },
+  members: (_dialect: Dialect, { after, limit }: Slice<Moment>): Sql<Member[]> =>
+    slice(MEMBERS, [past("(created_at, id) > (?, ?)", after)], "created_at, id", limit),
+  auditEntries: (_dialect: Dialect, { after, limit }: Slice<number>): Sql<AuditEntry[]> =>
+    slice(AUDIT, [after === null ? null : ["seq < ?", after]], "seq DESC", limit),
+  transfers: (_dialect: Dialect, { accountId, after, limit }: OfAccount<number>): Sql<Transfer[]> =>
+    slice(
+      TRANSFERS,
+      [["wallet_id = ?", walletIdOf(accountId)], after === null ? null : ["wallet_seq < ?", after]],
+      "wallet_seq DESC",
+      limit,
+    ),
+  lots: (_dialect: Dialect, { accountId, after, limit }: OfAccount<Moment>): Sql<Lot[]> =>
+    slice(LOTS, [["wallet_id = ?", walletIdOf(accountId)], past("(created_at, id) < (?, ?)", after)], "created_at DESC, id DESC", limit),
+  requests: (_dialect: Dialect, wish: RequestFilter & Slice<Moment>): Sql<RequestRecord[]> =>
+    slice(
+      REQUESTS,
+      [
+        when("account_id = ?", wish.accountId),
+        when("key_id = ?", wish.keyId),
+        when("model = ?", wish.model),
+        when("status = ?", wish.status),
+        when("end_reason = ?", wish.endReason),
+        when("at >= ?", wish.fromMs),
+        when("at < ?", wish.toMs),
+        past("(at, id) < (?, ?)", wish.after),
+      ],
+      "at DESC, id DESC",
+      wish.limit,
+    ),
+  requestDetail: function* (dialect: Dialect, { id }: { id: string }): Sql<RequestDetail | null> {
+    const [row] = yield* read(`${selectOf(REQUESTS)} WHERE id = ?`, [id]);
+    if (row === undefined) return null;
+    const request = objectOf(REQUESTS, row);
+    const attempts = yield* read(`${selectOf(ATTEMPTS)} WHERE request_id = ? ORDER BY n`, [id]);
+    const receipt = yield* readReceipt(dialect, id, request.accountId);
+    return { request, attempts: attempts.map((attempt) => objectOf(ATTEMPTS, attempt)), receipt };
+  },
+  statement: (_dialect: Dialect, wish: { accountId: string; fromMs: number; toMs: number }): Sql<Statement> =>
+    readStatement(walletIdOf(wish.accountId), wish.fromMs, wish.toMs),
+  usage: function* (_dialect: Dialect, wish: UsageQuestion): Sql<UsageSum[]> {
+    const group = USAGE_COLUMNS[wish.by];
+    const { sql, params } = conditionsOf([
+      ["period = ?", wish.period],
+      ["starts_at >= ?", wish.fromMs],
+      ["starts_at < ?", wish.toMs],
+      when("account_id = ?", wish.accountId),
+      wish.after === null ? null : [`(starts_at, ${group}) > (?, ?)`, wish.after.atMs, wish.after.group],
+    ]);
+    const rows = yield* read(
+      `SELECT starts_at, ${group} AS name, ${SUMS} FROM usage_sums${sql} GROUP BY starts_at, ${group} ORDER BY starts_at, ${group} LIMIT ?`,
+      [...params, wish.limit],
+    );
+    return rows.map((row) => ({
+      atMs: Number(row["starts_at"]),
+      group: String(row["name"]),
+      requests: Number(row["requests"]),
+      errors: Number(row["errors"]),
+      inputTokens: Number(row["input_tokens"]),
+      cachedInputTokens: Number(row["cached_input_tokens"]),
+      cacheWriteTokens: Number(row["cache_write_tokens"]),
+      outputTokens: Number(row["output_tokens"]),
+      reasoningTokens: Number(row["reasoning_tokens"]),
+      chargeNanos: row["charge_nanos"] as bigint,
+      costNanos: row["cost_nanos"] as bigint,
+    }));
+  },
+};
