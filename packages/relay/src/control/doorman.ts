@@ -36,13 +36,13 @@ export class Doorman {
   async identify(request: IncomingMessage, nowMs: number): Promise<Caller | Refusal> {
     const { authorization, cookie } = request.headers;
     const address = request.socket.remoteAddress ?? "";
-    const secret = authorization === undefined ? secretIn(cookie) : null;
-    if (secret !== null) {
-      const session = await this.#ofSession(secret, address, nowMs);
-      if (session !== null) return session;
+    if (authorization === undefined) {
+      const secret = secretIn(cookie);
+      if (secret === null) return this.#unknown("key_missing");
+      // Not counted: a session that ended is no guess, and to guess one is hopeless.
+      return (await this.#ofSession(secret, address, nowMs)) ?? this.#unknown("key_invalid");
     }
-    if (authorization === undefined && secret === null) return this.#unknown("key_missing");
-    const token = /^Bearer\s+(\S+)\s*$/i.exec(authorization ?? "")?.[1] ?? "";
+    const token = /^Bearer\s+(\S+)\s*$/i.exec(authorization)?.[1] ?? "";
     const who = await this.recognise(token, address, nowMs);
     return who instanceof Refusal ? who : { ...who, address, session: null };
   }

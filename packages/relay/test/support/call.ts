@@ -19,6 +19,8 @@ export interface CallSettings {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly signal?: AbortSignal;
+  /** Without the relay's key. */
+  readonly isAnonymous?: boolean;
   /** The client's own address, such as 127.0.0.9. */
   readonly from?: string;
   readonly onBytes?: (bytes: Buffer) => void;
@@ -38,7 +40,7 @@ export function call(relay: Pick<TestRelay, "port" | "key">, settings: CallSetti
         path: settings.path ?? "/v1/chat/completions",
         method: settings.method ?? "POST",
         headers: {
-          authorization: `Bearer ${relay.key}`,
+          ...(settings.isAnonymous === true ? {} : { authorization: `Bearer ${relay.key}` }),
           ...(bytes === null ? {} : { "content-type": "application/json", "content-length": bytes.length }),
           ...settings.headers,
         },
