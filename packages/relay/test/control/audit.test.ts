@@ -79,6 +79,13 @@ test("what changes nothing leaves no entry", async () => {
   expect((await entries()).length).toBe(ACTIONS.length);
 });
 
+test("a change that is not stored leaves no entry", async () => {
+  plane = await startControlPlane();
+  const asked = Array.from({ length: 5 }, () => plane.ask("POST", "accounts", { body: { name: "same", metered: true } }));
+  expect((await Promise.all(asked)).filter((answer) => answer.status === 201).length).toBe(1);
+  expect((await entries()).length).toBe(1);
+});
+
 test("changes that come together follow each other in the chain, page by page", async () => {
   plane = await startControlPlane();
   await Promise.all(Array.from({ length: 40 }, (_, i) => plane.made("POST", "accounts", { name: `a${i}`, metered: i % 2 === 0 })));

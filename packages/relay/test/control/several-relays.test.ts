@@ -1,0 +1,100 @@
+/** Two relays on one PostgreSQL: one control plane, whichever of them is asked. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { entryShown } from "../../src/control/audit.ts";
+import { verifyChain } from "../../src/control/audit-entry.ts";
+import { call, MESSAGES, newAddress } from "../support/call.ts";
+import { postgresIsDue, startPostgres } from "../support/postgres.ts";
+import type { TestPostgres } from "../support/postgres.ts";
+import { PRICES } from "./configured.ts";
+import { startControlPlane } from "./control-plane.ts";
+import type { ControlPlane } from "./control-plane.ts";
+
+describe.skipIf(!postgresIsDue())("on PostgreSQL", () => {
+  let server: TestPostgres;
+  let one: ControlPlane;
+  let other: ControlPlane;
+  beforeAll(async () => {
+    server = await startPostgres();
+    const { host, port, user, database } = server.connection;
+    const url = `postgres://${user}@${String(host)}:${port}/${database}`;
+    one = await startControlPlane({ database: { kind: "postgres", url }, prices: PRICES });
+    other = await startControlPlane({ database: { kind: "postgres", url }, prices: PRICES });
+  }, 60_000);
+  afterAll(async () => {
+    await one.close();
+    await other.close();
+    await server.stop();
+  });
+
+  test("a member made by one is known to the other at once, and unknown at once when it is revoked", async () => {
+    const { id, token } = await one.made("POST", "members", { name: "eve", role: "viewer" });
+    const status = async (): Promise<number> => (await other.ask("GET", "accounts", { token: String(token), from: newAddress() })).status;
+    expect(await status()).toBe(200);
+    await one.made("DELETE", `members/${String(id)}`);
+    expect(await status()).toBe(401);
+  });
+
+  test("changes of both at the same time stand in one whole chain", async () => {
+    const makeSome = async (plane: ControlPlane, name: string): Promise<void> => {
+      await Promise.all(
+        Array.from({ length: 15 }, async (_, i) => {
+          const { id } = await plane.made("POST", "accounts", { name: `${name}${i}`, metered: i % 2 === 0 });
+          await plane.made("POST", "keys", { account_id: id, budgets: [{ period: "day", cap: "1.00" }] });
+          if (i % 2 === 0)
+            await plane.made("POST", `accounts/${String(id)}/credits`, { amount: "1.00", reason: "x", reference: `${name}${i}` });
+        }),
+      );
+    };
+    await Promise.all([makeSome(one, "a"), makeSome(other, "b")]);
+    const entries = await one.all("audit", 11);
+    expect(entries.filter((entry) => entry["action"] === "account.create").length).toBe(30);
+    expect(entries.filter((entry) => entry["action"] === "credit.grant").length).toBe(16);
+    expect(verifyChain(entries.map(entryShown))).toMatchObject({ entries: entries.length, broken: null });
+    await expect(one.relay.books.store.query("audit", {})).resolves.toEqual([]);
+  });
+
+  test("a name that both give at the same time is given once, and noted once", async () => {
+    const answers = await Promise.all([one, other].map((plane) => plane.ask("POST", "accounts", { body: { name: "twice" } })));
+    expect(answers.map((answer) => answer.status).toSorted()[0]).toBe(201);
+    const made = (await one.all("audit")).filter((entry) => JSON.stringify(entry["after"]).includes('"twice"'));
+    expect(made.length).toBe(answers.filter((answer) => answer.status === 201).length);
+  });
+
+  test("lists are cut into pages without gap or repeat", async () => {
+    const { id } = await one.made("POST", "accounts", { name: "reader", metered: true });
+    const account = String(id);
+    for (const reference of ["r1", "r2", "r3"])
+      await one.made("POST", `accounts/${account}/credits`, { amount: "1.00", reason: "x", reference });
+    const { key } = await one.made("POST", "keys", { account_id: account });
+    for (let i = 0; i < 3; i++)
+      await call({ port: one.relay.port, key: String(key) }, { body: { model: "m", max_tokens: 5, messages: MESSAGES } });
+    for (const path of [
+      "members",
+      "audit",
+      `accounts/${account}/ledger`,
+      `accounts/${account}/credits`,
+      "requests",
+      "usage?every=hour&by=key",
+    ]) {
+      const whole = await other.all(path);
+      expect([path, whole.length > 0]).toEqual([path, true]);
+      expect(await other.all(path, 1)).toEqual(whole);
+    }
+    const [request] = await other.all(`requests?account_id=${account}&model=m&status=200&from=2020-01-01T00:00:00Z`);
+    const shown = await other.made("GET", `requests/${String(request?.["id"])}`);
+    expect(shown).toMatchObject({ attempts: [{ upstream: "a" }], receipt: { state: "settled", charged_nanos: request?.["charge_nanos"] } });
+    const statement = await other.made("GET", `accounts/${account}/statement`);
+    const balance = await other.made("GET", `accounts/${account}/balance`);
+    expect(statement["closing_nanos"]).toBe(balance["balance_nanos"]);
+    expect(await other.all(`usage?account_id=${account}&by=upstream`)).toMatchObject([{ group: "a", requests: 3 }]);
+  });
+
+  test("entries of the audit are never changed or taken out", async () => {
+    const { Client } = (await import("pg")).default;
+    const client = new Client(server.connection);
+    await client.connect();
+    for (const text of ["UPDATE audit_log SET actor = 'nobody'", "DELETE FROM audit_log", "TRUNCATE audit_log"])
+      await expect(client.query(text)).rejects.toThrow("audit_log never change");
+    await client.end();
+  });
+});
