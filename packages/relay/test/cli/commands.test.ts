@@ -6,9 +6,23 @@ import { ADMIN_TOKEN, newDir, run, start, urlOf } from "./command.ts";
 import type { Started } from "./command.ts";
 
 test.each(
-  [[], ["serve"], ["check"], ["simulate"], ["key"], ["key", "create"], ["key", "list"], ["key", "revoke"]].map(
-    (words) => [words.join(" "), words] as const,
-  ),
+  [
+    [],
+    ["serve"],
+    ["check"],
+    ["simulate"],
+    ...["", "create", "list", "revoke", "rotate"].map((word) => ["key", word]),
+    ...["", "create", "list", "show", "close"].map((word) => ["account", word]),
+    ...["", "grant", "list", "show"].map((word) => ["credit", word]),
+    ...["", "create", "list", "revoke"].map((word) => ["member", word]),
+    ...["", "list", "verify"].map((word) => ["audit", word]),
+    ["usage"],
+    ["request"],
+    ["request", "show"],
+  ].map((given) => {
+    const words = given.filter((word) => word !== "");
+    return [words.join(" "), words] as const;
+  }),
 )("the help of millrace %s fits a screen and goes to standard output", async (_name, words) => {
   const ran = await run([...words, "--help"]);
   expect(ran).toMatchObject({ code: 0, err: "" });
@@ -30,6 +44,14 @@ test.each(
     ["key"],
     ["key", "nonsense"],
     ["key", "revoke"],
+    ["key", "create", "--budget", "year=5.00"],
+    ["key", "create", "--budget", "day"],
+    ["key", "create", "--rpm", "many"],
+    ["key", "create", "--models", "a,,b"],
+    ["member", "create", "eve"],
+    ["credit", "list"],
+    ["audit", "list", "--limit", "all"],
+    ["request", "show"],
     ["simulate", "--ttft", "soon"],
     ["simulate", "--fault", "nonsense"],
   ].map((words) => [words.join(" "), words] as const),
