@@ -6,6 +6,7 @@ import { ERROR_CODES, STREAM_ERROR_CODES } from "@millrace/wire/error-codes";
 import { describe, expect, test } from "vitest";
 import { relayError } from "../../packages/relay/src/chat/failure.ts";
 import { configJsonSchema } from "../../packages/relay/src/config/file-schema.ts";
+import { ROUTES } from "../../packages/relay/src/control/routes.ts";
 import { bodyOf, statusOf } from "../../packages/relay/src/edge/error-table.ts";
 import { Metrics } from "../../packages/relay/src/insight/metrics.ts";
 import { presets } from "../../packages/relay/src/provider/catalogue.ts";
@@ -87,7 +88,11 @@ describe("docs/data.md", () => {
         .all()
         .map((row) => String(row["name"]));
     const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
-    const small = [...tableRows(section(text, "## `keys` and `accounts`")), ...tableRows(section(text, "## The ledger"))];
+    const small = [
+      ...tableRows(section(text, "## `keys` and `accounts`")),
+      ...tableRows(section(text, "## `members` and `audit_log`")),
+      ...tableRows(section(text, "## The ledger")),
+    ];
     const said = (table: string): string[] =>
       !["requests", "attempts", "usage_sums"].includes(table)
         ? small.filter(([cell]) => cell === `\`${table}\``).flatMap(([, cell]) => quoted(cell ?? ""))
@@ -107,6 +112,13 @@ describe("docs/data.md", () => {
     // The last one is not the hot path's, but the store's.
     expect(firstCells(section(text, "## Marks")).toSorted()).toEqual([...new Set([...marks, RECOVERED])].toSorted());
   });
+});
+
+test("docs/control-api.md has every route with the roles that may use it, and no other", () => {
+  const rows = tableRows(section(textOf("docs/control-api.md"), "## Routes"));
+  const said = rows.map(([route, who]) => `${quoted(route ?? "")[0]}: ${who?.replaceAll("`", "")}`);
+  const meant = ROUTES.map(({ method, path, roles }) => `${method} ${path}: ${roles === "anyone" ? roles : roles.join(" ")}`);
+  expect(said.toSorted()).toEqual(meant.toSorted());
 });
 
 test("docs/simulator.md has every fault spec, and no other", () => {

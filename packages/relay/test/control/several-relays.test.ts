@@ -55,9 +55,9 @@ describe.skipIf(!postgresIsDue())("on PostgreSQL", () => {
 
   test("a name that both give at the same time is given once, and noted once", async () => {
     const answers = await Promise.all([one, other].map((plane) => plane.ask("POST", "accounts", { body: { name: "twice" } })));
-    expect(answers.map((answer) => answer.status).toSorted()[0]).toBe(201);
+    expect(answers.filter((answer) => answer.status === 201).length).toBe(1);
     const made = (await one.all("audit")).filter((entry) => JSON.stringify(entry["after"]).includes('"twice"'));
-    expect(made.length).toBe(answers.filter((answer) => answer.status === 201).length);
+    expect(made.length).toBe(1);
   });
 
   test("lists are cut into pages without gap or repeat", async () => {
