@@ -99,12 +99,18 @@ async function build(acts: Acts, admissions: WeakMap<IncomingMessage, Admission>
   });
   app.setNotFoundHandler((request, reply) => fail(request, reply, new Refusal("route_unknown", "There is nothing at this address.")));
   app.setErrorHandler((error, request, reply) => fail(request, reply, errorFor(error, parts)));
-  for (const route of ROUTES) serve(app, route, acts, admissions);
+  for (const route of ROUTES) serve(app, route, acts, admissions, parts);
   await app.ready();
   return app;
 }
 
-function serve(app: FastifyInstance, route: Route, acts: Acts, admissions: WeakMap<IncomingMessage, Admission>): void {
+function serve(
+  app: FastifyInstance,
+  route: Route,
+  acts: Acts,
+  admissions: WeakMap<IncomingMessage, Admission>,
+  { store }: ControlParts,
+): void {
   app.route<{ Params: { id?: string } }>({
     method: route.method,
     url: route.path.replace("{id}", ":id"),
@@ -112,6 +118,7 @@ function serve(app: FastifyInstance, route: Route, acts: Acts, admissions: WeakM
       const { params, query, body, ip } = request;
       const caller = admissions.get(request.raw)?.caller ?? null;
       const setHeader = (name: string, value: string): void => void reply.header(name, value);
+      await store.fresh();
       const answer = await route.run(acts, { caller, id: params.id ?? "", query, body, address: ip, setHeader });
       return reply.code(route.status).send(answer);
     },

@@ -153,6 +153,8 @@ export interface Statement {
 export interface ControlStore {
   /** All of the writes are stored, or none. @returns null, or the reason why not. */
   write(writes: readonly ControlWrite[]): Promise<string | null>;
+  /** Resolves when accounts and keys that other relays changed before the call are known here. */
+  fresh(): Promise<void>;
   memberById(id: string): Promise<Member | null>;
   memberBySha256(sha256: string): Promise<Member | null>;
   /** Oldest first. */

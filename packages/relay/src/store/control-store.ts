@@ -2,9 +2,10 @@
 import type { ControlStore } from "../control/ports.ts";
 import type { Store } from "./store.ts";
 
-export function controlStore(store: Pick<Store, "query" | "write">): ControlStore {
+export function controlStore(store: Pick<Store, "fresh" | "query" | "write">): ControlStore {
   return {
     write: (writes) => store.write(writes),
+    fresh: () => store.fresh(),
     memberById: (value) => store.query("member", { by: "id", value }),
     memberBySha256: (value) => store.query("member", { by: "sha256", value }),
     members: (slice) => store.query("members", slice),

@@ -46,6 +46,8 @@ export class PostgresStore implements Store {
   #isClosed = false;
   #watching: Promise<void> | null = null;
   #wake: () => void = () => undefined;
+  /** Who waits for the next look at what others changed. */
+  #asked: (() => void)[] = [];
 
   private constructor(settings: PostgresStoreSettings) {
     const { connection, durability } = settings;
@@ -124,6 +126,7 @@ export class PostgresStore implements Store {
   async #watchOn(since: number, onRecords: (records: ControlRecords) => void): Promise<void> {
     let seen = since;
     while (!this.#isClosed) {
+      const asked = this.#asked.splice(0);
       try {
         const from = seen;
         const records = await this.#watch.run(() => queryOf("postgres", "records", { since: from }));
@@ -134,11 +137,23 @@ export class PostgresStore implements Store {
       } catch (error) {
         this.#fail(error instanceof Error ? error.message : String(error));
       }
+      for (const tell of asked) tell();
+      if (this.#asked.length > 0) continue;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
         setTimeout(resolve, WATCH_EVERY_MS).unref();
       });
     }
+    for (const tell of this.#asked.splice(0)) tell();
+  }
+
+  /** One look at a time: two that overtake each other could leave an older record in place of a newer one. */
+  fresh(): Promise<void> {
+    if (this.#watching === null || this.#isClosed) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#asked.push(resolve);
+      this.#wake();
+    });
   }
 
   #fail(reason: string): void {

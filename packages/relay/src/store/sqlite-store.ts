@@ -77,6 +77,11 @@ export class SqliteStore implements Store {
     return (await this.#reader.ask({ name, args })) as QueryAnswer<N>;
   }
 
+  /** No other process changes an embedded database. */
+  fresh(): Promise<void> {
+    return Promise.resolve();
+  }
+
   insert(key: KeyRecord): Promise<void> {
     return writeOrThrow(this, [{ kind: "key", key, isUpdate: false }]);
   }

@@ -14,6 +14,8 @@ export interface Store extends KeyStore, AccountStore {
   /** Stores all of the writes or none. Never rejects. */
   write(writes: readonly Write[]): Promise<WriteOutcome>;
   query<N extends QueryName>(name: N, args: QueryArgs<N>): Promise<QueryAnswer<N>>;
+  /** Resolves when what other relays changed before the call is told to whoever watches, or cannot be read. */
+  fresh(): Promise<void>;
   readonly waiting: number;
   readonly hasRoom: boolean;
   /** Why the database does not answer, or null: then nothing need wait for it. */
