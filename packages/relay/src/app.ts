@@ -22,7 +22,7 @@ import type { TierView } from "./control/tiers.ts";
 import { BodyBudget } from "./edge/body.ts";
 import { handle } from "./edge/handler.ts";
 import type { EdgeParts, Refusal } from "./edge/handler.ts";
-import { trustedProxies } from "./edge/client-address.ts";
+import { clientAddress, trustedProxies } from "./edge/client-address.ts";
 import { createListener } from "./edge/server.ts";
 import type { Log } from "./insight/log.ts";
 import { watchLoop } from "./insight/loop-lag.ts";
@@ -125,6 +125,7 @@ export function buildApp(parts: AppParts): App {
     if (key.revokedAt !== null) for (const each of running) if (each.keyId === key.id) each.revoke();
   };
   const known = [...config.models.keys()];
+  const isTrusted = trustedProxies(config.trustedProxies ?? []);
   let isStopping = false;
   const edge: EdgeParts = {
     config: () => config,
@@ -137,7 +138,7 @@ export function buildApp(parts: AppParts): App {
     },
     chat,
     files: parts.files,
-    trustedProxies: trustedProxies(config.trustedProxies ?? []),
+    trustedProxies: isTrusted,
     resolve: (name) => resolveModel(config, name),
     closeMatches: (name) => closeMatches(name, known),
     bodyLimits: { bytesMax: config.sizes.requestBytesMax, graceMs: parts.bodyGraceMs ?? BODY_GRACE_MS },
@@ -153,6 +154,7 @@ export function buildApp(parts: AppParts): App {
       pricing: { book: config.prices, models: [...config.models.values()] },
       adminToken: config.adminToken,
       isLoopback: isLoopbackHost(config.listen.host),
+      addressOf: (request) => clientAddress(request, isTrusted) ?? "",
       onTrouble: (message) => log.trouble(message),
     }),
     running,

@@ -31,6 +31,7 @@ const BODY_LIMITS = { depthMax: 16, itemsMax: 5_000 };
 interface Admission {
   readonly requestId: string;
   readonly caller: Caller | null;
+  readonly address: string;
 }
 
 /** Handles requests under `/admin`. */
@@ -46,7 +47,7 @@ export function controlApi(parts: ControlParts): (request: IncomingMessage, resp
     const timer = setTimeout(() => request.socket.destroy(), BODY_MS).unref();
     request.on("close", () => clearTimeout(timer));
     app ??= build(acts, admissions, parts);
-    admissions.set(request, { requestId, caller: admitted.caller });
+    admissions.set(request, { requestId, caller: admitted.caller, address: admitted.address });
     (await app).routing(request, response);
   };
 }
@@ -115,11 +116,11 @@ function serve(
     method: route.method,
     url: route.path.replace("{id}", ":id"),
     handler: async (request, reply) => {
-      const { params, query, body, ip } = request;
-      const caller = admissions.get(request.raw)?.caller ?? null;
+      const { params, query, body } = request;
+      const { caller = null, address = null } = admissions.get(request.raw) ?? {};
       const setHeader = (name: string, value: string): void => void reply.header(name, value);
       await store.fresh();
-      const answer = await route.run(acts, { caller, id: params.id ?? "", query, body, address: ip, setHeader });
+      const answer = await route.run(acts, { caller, id: params.id ?? "", query, body, address, setHeader });
       return reply.code(route.status).send(answer);
     },
   });

@@ -33,9 +33,8 @@ export class Doorman {
   }
 
   /** Who sent this. Only `Authorization: Bearer` and the cookie carry a credential; where both are there, the former counts. */
-  async identify(request: IncomingMessage, nowMs: number): Promise<Caller | Refusal> {
+  async identify(request: IncomingMessage, address: string, nowMs: number): Promise<Caller | Refusal> {
     const { authorization, cookie } = request.headers;
-    const address = request.socket.remoteAddress ?? "";
     if (authorization === undefined) {
       const secret = secretIn(cookie);
       if (secret === null) return this.#unknown("key_missing");

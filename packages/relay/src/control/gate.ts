@@ -9,10 +9,14 @@ import type { Route } from "./route.ts";
 export interface GateParts {
   /** The relay listens on loopback: only loopback names may stand in `Host`, so that no web page can reach it by a name of its own. */
   readonly isLoopback: boolean;
+  /** Where a request comes from, as far as it can be trusted. */
+  readonly addressOf: (request: IncomingMessage) => string;
 }
 
 /** A route is reached with its caller; those that anyone may ask have none. */
-export type Admitted = { readonly ok: true; readonly caller: Caller | null } | { readonly ok: false; readonly refusal: Refusal };
+export type Admitted =
+  | { readonly ok: true; readonly caller: Caller | null; readonly address: string }
+  | { readonly ok: false; readonly refusal: Refusal };
 
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i;
 
@@ -40,9 +44,10 @@ export class Gate {
     const path = /^[^?]*/.exec(request.url ?? "")?.[0] ?? "";
     const place = this.#places.find(({ pattern }) => pattern.test(path));
     const route = place?.routes.get(method);
-    if (route?.roles === "anyone") return passed(request, null, foreignPageFault(request.headers));
+    const address = this.#parts.addressOf(request);
+    if (route?.roles === "anyone") return passed(request, null, address, foreignPageFault(request.headers));
 
-    const caller = await this.#doorman.identify(request, nowMs);
+    const caller = await this.#doorman.identify(request, address, nowMs);
     if (caller instanceof Refusal) return no(caller);
     if (place === undefined) return no(new Refusal("route_unknown", "There is nothing at this address."));
     if (route === undefined) {
@@ -50,7 +55,7 @@ export class Gate {
       return no(new Refusal("method_not_allowed", `This address takes ${allow}.`, { allow }));
     }
     if (!mayUse(caller, route)) return no(new Refusal("role_not_allowed", `The role ${caller.role} may not do this.`));
-    return passed(request, caller, caller.session === null ? null : crossSiteFault(method, request.headers));
+    return passed(request, caller, address, caller.session === null ? null : crossSiteFault(method, request.headers));
   }
 }
 
@@ -67,10 +72,10 @@ function no(refusal: Refusal): Admitted {
   return { ok: false, refusal };
 }
 
-function passed(request: IncomingMessage, caller: Caller | null, siteFault: string | null): Admitted {
+function passed(request: IncomingMessage, caller: Caller | null, address: string, siteFault: string | null): Admitted {
   if (siteFault !== null) return no(new Refusal("cross_site", siteFault));
   const encoding = request.headers["content-encoding"];
   if (encoding !== undefined && encoding !== "identity")
     return no(new Refusal("unsupported_media_type", "Encoded request bodies are not accepted."));
-  return { ok: true, caller };
+  return { ok: true, caller, address };
 }
