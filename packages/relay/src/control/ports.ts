@@ -1,9 +1,10 @@
 /** What the control plane asks of a store. The adapter stands in `store/control-store.ts`. */
 import type { Account } from "../admission/accounts.ts";
 import type { KeyRecord } from "../admission/keys.ts";
+import type { RequestFile, StoredRequest } from "../insight/request-file.ts";
 import type { LedgerPort } from "../ledger/balance.ts";
 import type { Operation, Result } from "../ledger/operation.ts";
-import type { Correction, Hold, Lot, LotMove, Transfer, TransferCode } from "../ledger/state.ts";
+import type { Lot, Transfer, TransferCode } from "../ledger/state.ts";
 import type { AuditEntry, AuditNote } from "./audit-entry.ts";
 import type { Member } from "./member.ts";
 
@@ -47,68 +48,9 @@ export interface RequestFilter {
   readonly toMs?: number | undefined;
 }
 
-export interface RequestRecord {
-  readonly id: string;
-  readonly at: number;
-  readonly accountId: string;
-  readonly keyId: string;
-  readonly door: string;
-  readonly model: string;
-  readonly upstream: string | null;
-  readonly upstreamModel: string | null;
-  readonly isStream: boolean;
-  readonly status: number;
-  readonly endReason: string;
-  readonly errorCode: string | null;
-  /** Separated by commas. */
-  readonly marks: string;
-  readonly inputTokens: number;
-  readonly cachedInputTokens: number;
-  readonly cacheWriteTokens: number;
-  readonly outputTokens: number;
-  readonly reasoningTokens: number;
-  readonly basis: string;
-  readonly events: number;
-  readonly bytesOut: number;
-  readonly ttftMs: number | null;
-  readonly itlMeanMs: number | null;
-  readonly itlMaxMs: number | null;
-  readonly overheadMs: number | null;
-  readonly durationMs: number;
-  readonly priceId: string | null;
-  readonly chargeNanos: bigint | null;
-  readonly costNanos: bigint | null;
-}
-
-export interface AttemptRecord {
-  readonly n: number;
-  readonly upstream: string;
-  readonly upstreamModel: string;
-  readonly outcome: string;
-  readonly status: number | null;
-  readonly detail: string | null;
-  readonly upstreamRequestId: string | null;
-  readonly inputTokens: number | null;
-  readonly cachedInputTokens: number | null;
-  readonly cacheWriteTokens: number | null;
-  readonly outputTokens: number | null;
-  readonly reasoningTokens: number | null;
-  readonly ttftMs: number | null;
-  readonly durationMs: number;
-}
-
-/** What moved for one request. */
-export interface Receipt {
-  readonly hold: Omit<Hold, "windowIds">;
-  readonly correction: Correction | null;
-  readonly transfers: readonly Transfer[];
-  readonly lotMoves: readonly LotMove[];
-}
-
-export interface RequestDetail {
-  readonly request: RequestRecord;
-  readonly attempts: readonly AttemptRecord[];
-  readonly receipt: Receipt | null;
+/** A request that is over, with its attempts, and what moved for it at which price. */
+export interface RequestDetail extends RequestFile {
+  readonly request: StoredRequest;
 }
 
 export const USAGE_GROUPS = ["account", "key", "model", "upstream"] as const;
@@ -163,7 +105,7 @@ export interface ControlStore {
   auditEntries(slice: Slice<number>): Promise<readonly AuditEntry[]>;
   transfers(of: OfAccount<number>): Promise<readonly Transfer[]>;
   lots(of: OfAccount<Moment>): Promise<readonly Lot[]>;
-  requests(filter: RequestFilter & Slice<Moment>): Promise<readonly RequestRecord[]>;
+  requests(filter: RequestFilter & Slice<Moment>): Promise<readonly StoredRequest[]>;
   request(id: string): Promise<RequestDetail | null>;
   statement(accountId: string, fromMs: number, toMs: number): Promise<Statement>;
   /** By time, then by group. */

@@ -1,11 +1,14 @@
 /** What became of requests: their rows, attempts and receipts. Prompts and answers are in none of them. */
 import * as z from "zod";
+import { shownPrice } from "../insight/receipt.ts";
+import type { StoredAttempt, StoredRequest } from "../insight/request-file.ts";
+import type { LedgerReceipt } from "../ledger/receipt.ts";
 import { maySee } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { shownTransfer, TransferShape } from "./money.ts";
 import { MOMENT, pageOf, pageWish, sliceOf } from "./page.ts";
 import type { Page } from "./page.ts";
-import type { AttemptRecord, ControlStore, Receipt, RequestRecord } from "./ports.ts";
+import type { ControlStore } from "./ports.ts";
 import { instant, isoOf, money, moneyOrNull, moneyOrNullShape, moneyShape, time, unknownId } from "./shapes.ts";
 
 const word = z.string().min(1).max(256);
@@ -74,10 +77,24 @@ const AttemptShape = z.strictObject({
   duration_ms: z.number(),
 });
 
+/** How the charge adds up: tokens times price for each kind, their exact sum, rounded up once. */
+const PriceShape = z.strictObject({
+  id: z.string(),
+  effective_from: time.nullable(),
+  window: z.string().nullable(),
+  above_input_tokens: z.number().int().nullable(),
+  markup_ppm: z.string(),
+  lines: z.array(z.strictObject({ kind: z.string(), tokens: z.number().int(), usd_per_million_tokens: z.string(), usd: z.string() })),
+  exact: z.string(),
+  ...moneyShape("per_request"),
+  ...moneyShape("cost"),
+});
+
 const ReceiptShape = z.strictObject({
   state: z.enum(["open", "settled", "voided", "recovered"]),
   mode: z.enum(["full", "sliding"]),
   price_id: z.string(),
+  price: PriceShape.nullable(),
   ...moneyShape("amount"),
   /** With the correction counted in; null while it is open. */
   ...moneyOrNullShape("charged"),
@@ -125,16 +142,17 @@ export class Requests {
     const detail = await this.#store.request(id);
     if (detail === null || !maySee(caller, detail.request.accountId)) throw unknownId("request", id);
     const { request, attempts, receipt } = detail;
+    const price = detail.price === null ? null : shownPrice(detail.price, request);
     return {
       ...shownRequest(caller, request),
       attempts: attempts.map(shownAttempt),
-      receipt: receipt === null ? null : shownReceipt(receipt),
+      receipt: receipt === null ? null : shownReceipt(receipt, price),
     };
   }
 }
 
 /** What upstreams cost us is not the customer's to know. */
-function shownRequest(caller: Caller, row: RequestRecord): z.output<typeof RequestShape> {
+function shownRequest(caller: Caller, row: StoredRequest): z.output<typeof RequestShape> {
   return {
     id: row.id,
     at: isoOf(row.at),
@@ -190,7 +208,7 @@ export function shownTokens<T>(row: Tokens<T>): TokensView<T> {
   };
 }
 
-function shownAttempt(row: AttemptRecord): z.output<typeof AttemptShape> {
+function shownAttempt(row: StoredAttempt): z.output<typeof AttemptShape> {
   const { n, upstream, outcome, status, detail } = row;
   return {
     n,
@@ -206,12 +224,16 @@ function shownAttempt(row: AttemptRecord): z.output<typeof AttemptShape> {
   };
 }
 
-function shownReceipt({ hold, correction, transfers, lotMoves }: Receipt): z.output<typeof ReceiptShape> {
+function shownReceipt(
+  { hold, correction, transfers, lotMoves }: LedgerReceipt,
+  price: z.output<typeof PriceShape> | null,
+): z.output<typeof ReceiptShape> {
   const charged = hold.chargedNanos === null ? null : hold.chargedNanos + (correction?.deltaNanos ?? 0n);
   return {
     state: hold.state,
     mode: hold.mode,
     price_id: hold.priceId,
+    price,
     ...money("amount", hold.amountNanos),
     ...moneyOrNull("charged", charged),
     ...money("written_off", correction?.writtenOffNanos ?? hold.writtenOffNanos),

@@ -69,8 +69,23 @@ function shownRequest(request: StoredRequest): Record<string, unknown> {
   };
 }
 
+/** Amounts are decimal text. */
+export interface PriceView {
+  readonly id: string;
+  readonly effective_from: string | null;
+  readonly window: string | null;
+  readonly above_input_tokens: number | null;
+  readonly markup_ppm: string;
+  readonly lines: { kind: string; tokens: number; usd_per_million_tokens: string; usd: string }[];
+  readonly exact: string;
+  readonly per_request: string;
+  readonly per_request_nanos: string;
+  readonly cost: string;
+  readonly cost_nanos: string;
+}
+
 /** The arithmetic: tokens x price for each kind, their exact sum, and the one rounding up to a nano-dollar. */
-function shownPrice(json: string, request: StoredRequest): Record<string, unknown> | null {
+export function shownPrice(json: string, request: StoredRequest): PriceView | null {
   const version = priceFromJson(JSON.parse(json));
   const price = priceIn([version], request.at);
   if (price === null) return null;
@@ -112,6 +127,7 @@ function shownTransfer(transfer: Transfer, moves: readonly LotMove[]): Record<st
   };
 }
 
+function amount<N extends string, V extends bigint | null>(name: N, value: V): { [K in N | `${N}_nanos`]: V extends null ? null : string };
 function amount(name: string, value: bigint | null): Record<string, string | null> {
   return { [name]: value === null ? null : formatUsd(nanos(value)), [`${name}_nanos`]: value === null ? null : String(value) };
 }

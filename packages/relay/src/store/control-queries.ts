@@ -1,17 +1,8 @@
 /** What the control plane reads: slices of lists, each with a place to go on from, and sums. */
 import type { AuditEntry } from "../control/audit-entry.ts";
+import type { StoredRequest } from "../insight/request-file.ts";
 import type { Member } from "../control/member.ts";
-import type {
-  Moment,
-  OfAccount,
-  RequestDetail,
-  RequestFilter,
-  RequestRecord,
-  Slice,
-  Statement,
-  UsageQuestion,
-  UsageSum,
-} from "../control/ports.ts";
+import type { Moment, OfAccount, RequestDetail, RequestFilter, Slice, Statement, UsageQuestion, UsageSum } from "../control/ports.ts";
 import { walletIdOf } from "../ledger/state.ts";
 import type { Lot, Transfer } from "../ledger/state.ts";
 import { AUDIT, MEMBERS } from "./control-rows.ts";
@@ -79,7 +70,7 @@ export const CONTROL_QUERIES = {
     ),
   lots: (_dialect: Dialect, { accountId, after, limit }: OfAccount<Moment>): Sql<Lot[]> =>
     slice(LOTS, [["wallet_id = ?", walletIdOf(accountId)], past("(created_at, id) < (?, ?)", after)], "created_at DESC, id DESC", limit),
-  requests: (_dialect: Dialect, wish: RequestFilter & Slice<Moment>): Sql<RequestRecord[]> =>
+  requests: (_dialect: Dialect, wish: RequestFilter & Slice<Moment>): Sql<StoredRequest[]> =>
     slice(
       REQUESTS,
       [
@@ -101,7 +92,14 @@ export const CONTROL_QUERIES = {
     const request = objectOf(REQUESTS, row);
     const attempts = yield* read(`${selectOf(ATTEMPTS)} WHERE request_id = ? ORDER BY n`, [id]);
     const receipt = yield* readReceipt(dialect, id, request.accountId);
-    return { request, attempts: attempts.map((attempt) => objectOf(ATTEMPTS, attempt)), receipt };
+    const priceId = receipt?.hold.priceId ?? null;
+    const [price] = priceId === null ? [] : yield* read("SELECT version FROM price_versions WHERE id = ?", [priceId]);
+    return {
+      price: price === undefined ? null : String(price["version"]),
+      request,
+      attempts: attempts.map((attempt) => objectOf(ATTEMPTS, attempt)),
+      receipt,
+    };
   },
   statement: (_dialect: Dialect, wish: { accountId: string; fromMs: number; toMs: number }): Sql<Statement> =>
     readStatement(walletIdOf(wish.accountId), wish.fromMs, wish.toMs),

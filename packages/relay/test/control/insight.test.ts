@@ -69,7 +69,12 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
       attempts: [{ n: 1, upstream: "a", outcome: "ok", status: 200 }],
     });
     const receipt = shown["receipt"] as Json;
-    expect(receipt).toMatchObject({ state: "settled", charged_nanos: paid?.["charge_nanos"], correction: null });
+    expect(receipt).toMatchObject({
+      state: "settled",
+      charged_nanos: paid?.["charge_nanos"],
+      correction: null,
+      price: { id: paid?.["price_id"], cost_nanos: paid?.["charge_nanos"] },
+    });
     expect(dataOf({ data: receipt["transfers"] })).toMatchObject([
       { request_id: paid?.["id"], amount_nanos: `-${String(paid?.["charge_nanos"])}` },
     ]);
