@@ -21,13 +21,9 @@ export const DEFAULT_ACCOUNT = "default";
 
 /** Keeps accounts. Adapters live in `store/`. */
 export interface AccountStore {
-  /** Both resolve when the change is on disk. */
+  /** Resolves when it is on disk. */
   insertAccount(account: Account): Promise<void>;
-  updateAccount(account: Account): Promise<void>;
 }
-
-/** What may be changed of an account. */
-export type AccountChange = Partial<Pick<Account, "name" | "tier" | "status">>;
 
 export function newAccount(name: string, isMetered: boolean, tier: string | null, createdAt: number): Account {
   return { id: `acc_${randomBytes(10).toString("hex")}`, name, isMetered, tier, status: "active", createdAt };
@@ -64,12 +60,5 @@ export class AccountBook {
   async insert(account: Account): Promise<void> {
     await this.#store.insertAccount(account);
     this.#byId.set(account.id, account);
-  }
-
-  async update(account: Account, change: AccountChange): Promise<Account> {
-    const changed = { ...account, ...change };
-    await this.#store.updateAccount(changed);
-    this.#byId.set(account.id, changed);
-    return changed;
   }
 }

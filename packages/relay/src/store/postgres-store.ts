@@ -173,10 +173,6 @@ export class PostgresStore implements Store {
     return writeOrThrow(this, [{ kind: "account", account, isUpdate: false }]);
   }
 
-  updateAccount(account: Account): Promise<void> {
-    return writeOrThrow(this, [{ kind: "account", account, isUpdate: true }]);
-  }
-
   async close(): Promise<void> {
     const deadline = Date.now() + CLOSE_WITHIN_MS;
     while (this.waiting > 0 && this.#trouble === null && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));

@@ -94,10 +94,6 @@ export class SqliteStore implements Store {
     return writeOrThrow(this, [{ kind: "account", account, isUpdate: false }]);
   }
 
-  updateAccount(account: Account): Promise<void> {
-    return writeOrThrow(this, [{ kind: "account", account, isUpdate: true }]);
-  }
-
   /** Waits until all that was given is stored, then closes. Bounded: what is left after ten seconds is refused. */
   async close(): Promise<void> {
     const deadline = Date.now() + CLOSE_WITHIN_MS;
