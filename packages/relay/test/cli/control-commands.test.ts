@@ -9,6 +9,9 @@ import type { Ran, Started } from "./command.ts";
 
 type Json = Record<string, unknown>;
 
+/** Each command is a process; there are thirty of them, and the machine may be busy. */
+const MINUTES = 180_000;
+
 /** Runs a command and reads what it prints as JSON. */
 type AskJson = (...words: string[]) => Promise<Json>;
 
@@ -71,17 +74,21 @@ async function doAll(ask: AskJson, say: (...words: string[]) => Promise<Ran>): P
   expect(await ask("audit", "verify")).toEqual({ ok: true, entries: 5, head, broken: null });
 }
 
-test("on a data directory that no relay uses, and what was altered in the audit is named", async () => {
-  const cwd = newDir();
-  const say = (...words: string[]): Promise<Ran> => run(words, { cwd });
-  await doAll(async (...words) => jsonOf(await say(...words, "--json")), say);
-  expect(dataOf(jsonOf(await say("audit", "list", "--json")))[0]).toMatchObject({ actor: "command", role: "owner", address: null });
-  const database = new DatabaseSync(join(cwd, "data", "millrace.db"));
-  database.exec("DROP TRIGGER audit_log_no_update; UPDATE audit_log SET actor = 'nobody' WHERE seq = 4");
-  database.close();
-  const broken = await say("audit", "verify");
-  expect(broken).toEqual({ code: 1, out: "entry 4 is broken: its content is not what its hash says\n", err: "" });
-});
+test(
+  "on a data directory that no relay uses, and what was altered in the audit is named",
+  async () => {
+    const cwd = newDir();
+    const say = (...words: string[]): Promise<Ran> => run(words, { cwd });
+    await doAll(async (...words) => jsonOf(await say(...words, "--json")), say);
+    expect(dataOf(jsonOf(await say("audit", "list", "--json")))[0]).toMatchObject({ actor: "command", role: "owner", address: null });
+    const database = new DatabaseSync(join(cwd, "data", "millrace.db"));
+    database.exec("DROP TRIGGER audit_log_no_update; UPDATE audit_log SET actor = 'nobody' WHERE seq = 4");
+    database.close();
+    const broken = await say("audit", "verify");
+    expect(broken).toEqual({ code: 1, out: "entry 4 is broken: its content is not what its hash says\n", err: "" });
+  },
+  MINUTES,
+);
 
 describe("through a running relay", () => {
   let relay: Started;
@@ -98,10 +105,14 @@ describe("through a running relay", () => {
     await relay.exited;
   });
 
-  test("the same commands do the same", async () => {
-    const say = (...words: string[]): Promise<Ran> => run(words, { env });
-    await doAll(async (...words) => jsonOf(await say(...words, "--json")), say);
-  });
+  test(
+    "the same commands do the same",
+    async () => {
+      const say = (...words: string[]): Promise<Ran> => run(words, { env });
+      await doAll(async (...words) => jsonOf(await say(...words, "--json")), say);
+    },
+    MINUTES,
+  );
 
   test("a request is shown with its attempts and its receipt", async () => {
     const { key } = jsonOf(await run(["key", "create", "--json"], { env }));
