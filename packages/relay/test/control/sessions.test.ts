@@ -119,6 +119,19 @@ test("who guesses has to wait, whatever comes next, and others need not", async 
   expect((await plane.ask("GET", "accounts", { from: newAddress() })).status).toBe(200);
 });
 
+test("behind a proxy of our own each client waits for itself; what a stranger says of its address is not believed", async () => {
+  const other = await startControlPlane({ trustedProxies: ["127.0.0.1"] });
+  const ask = async (token: string, client: string, from = "127.0.0.1"): Promise<number> =>
+    (await other.ask("GET", "accounts", { token, from, headers: { "x-forwarded-for": client } })).status;
+  for (let i = 0; i < 20; i++) expect(await ask("mra_guess", "192.0.2.1")).toBe(401);
+  expect(await ask(ADMIN_TOKEN, "192.0.2.1")).toBe(429);
+  expect(await ask(ADMIN_TOKEN, "192.0.2.2")).toBe(200);
+  const stranger = newAddress();
+  for (let i = 0; i < 20; i++) expect(await ask("mra_guess", `192.0.2.${i}`, stranger)).toBe(401);
+  expect(await ask("mra_guess", "192.0.2.99", stranger)).toBe(429);
+  await other.close();
+});
+
 test("failed attempts are forgotten after a minute, kept for a bounded number of addresses, and counted by /64", () => {
   const attempts = new FailedAttempts();
   for (let i = 0; i < 20; i++) attempts.note(`2001:db8:0:1::${i}`, 0);
