@@ -1,6 +1,5 @@
 /** `millrace key create|list|revoke|rotate`. */
 import type { Command } from "commander";
-import { DEFAULT_ACCOUNT } from "../admission/accounts.ts";
 import { listAll, one, print, withControls, withOptions } from "./controls.ts";
 import type { Where } from "./controls.ts";
 import { table } from "./table.ts";
@@ -21,7 +20,7 @@ interface Limits {
 export function addKeyCommands(program: Command): void {
   const key = program.command("key").description("API keys");
   withOptions(key.command("create").description("make a key; it is shown once"))
-    .option("--account <id>", "whose key it is", DEFAULT_ACCOUNT)
+    .option("--account <id>", "whose key it is (your own account, or default)")
     .option("--name <name>", "a name to know it by", "key")
     .option("--budget <period=usd>", "day, week, month or total=5.00; several times", listOfBudgets)
     .option("--rpm <number>", "requests in any minute", wholeNumber)
@@ -31,9 +30,13 @@ export function addKeyCommands(program: Command): void {
     .option("--scope <doors>", "only these doors: chat,embeddings", commaList)
     .option("--address <list>", "only from these addresses: 10.0.0.0/8", commaList)
     .option("--expires <instant>", "when it ends: 2027-01-01T00:00:00Z")
-    .action((given: Where & Limits & { account: string; name: string }) =>
+    .action((given: Where & Limits & { account?: string; name: string }) =>
       withControls(given, async (controls) => {
-        const made = await controls.call("POST", "keys", { account_id: given.account, name: given.name, ...wishesOf(given) });
+        const made = await controls.call("POST", "keys", {
+          ...(given.account === undefined ? {} : { account_id: given.account }),
+          name: given.name,
+          ...wishesOf(given),
+        });
         print(given, made, `${String(made["key"])}\n`);
       }),
     );

@@ -33,7 +33,15 @@ async function controlsOf({ store, ledger, records }: Books): Promise<Controls> 
   const accounts = new AccountBook(store, records.accounts);
   await ensureDefaultAccount(accounts);
   const keys = new KeyRing(store, records.keys);
-  const acts = actsOf({ ledger, store: controlStore(store), accounts, keys, tiers: null, pricing: null });
+  const acts = actsOf({
+    ledger,
+    store: controlStore(store),
+    accounts,
+    keys,
+    tiers: null,
+    pricing: null,
+    onTrouble: (message) => fail(message, 1),
+  });
   return {
     call: async (method, target, body) => {
       try {

@@ -23,6 +23,8 @@ export interface ActsParts {
   /** What the running configuration says; null where it is not known. */
   readonly tiers: readonly TierView[] | null;
   readonly pricing: Pricing | null;
+  /** Told of what no caller hears of. */
+  readonly onTrouble: (message: string) => void;
 }
 
 export interface Acts {
@@ -43,7 +45,7 @@ const NO_PRICING: Pricing = { book: { prices: new Map(), costs: new Map(), deriv
 /** @param sessions of the server; the command has none. */
 export function actsOf(parts: ActsParts, sessions: SessionActs = noSessions(parts)): Acts {
   const { ledger, store } = parts;
-  const changes = new Changes(store, ledger);
+  const changes = new Changes(store, ledger, parts.onTrouble);
   const accounts = new Accounts({ accounts: parts.accounts, tiers: parts.tiers, changes });
   return {
     accounts,

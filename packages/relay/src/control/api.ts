@@ -18,8 +18,6 @@ import { SessionActs } from "./session-acts.ts";
 export interface ControlParts extends GateParts, ActsParts {
   /** `MILLRACE_ADMIN_TOKEN`, or null. */
   readonly adminToken: string | null;
-  /** Told of what no caller hears of. */
-  readonly onTrouble: (message: string) => void;
 }
 
 const BODY_BYTES_MAX = 1024 * 1024;

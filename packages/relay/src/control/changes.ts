@@ -16,16 +16,19 @@ export interface Note {
 export class Changes {
   readonly #store: Pick<ControlStore, "write">;
   readonly #ledger: ControlLedger;
+  readonly #onTrouble: (message: string) => void;
 
-  constructor(store: Pick<ControlStore, "write">, ledger: ControlLedger) {
+  /** @param onTrouble told why a change was not stored; its caller hears that it was not. */
+  constructor(store: Pick<ControlStore, "write">, ledger: ControlLedger, onTrouble: (message: string) => void) {
     this.#store = store;
     this.#ledger = ledger;
+    this.#onTrouble = onTrouble;
   }
 
   /** @throws a {@link Refusal} when nothing was stored. */
   async write(caller: Caller, note: Note, writes: readonly ControlWrite[]): Promise<void> {
     const reason = await this.#store.write([...writes, auditWrite(caller, note)]);
-    if (reason !== null) throw notStored();
+    if (reason !== null) throw this.#notStored(note, reason);
   }
 
   /** An operation of the ledger with its note; where it is only repeated, the first note stands. @throws where it is refused. */
@@ -41,7 +44,7 @@ export class Changes {
       throw new Refusal("invalid_request", "This reference was used for something else. Use another one.");
     if (result.code === "invalid_amount")
       throw new Refusal("invalid_request", "This amount cannot be: it is nothing, too large, or over before it begins.");
-    throw notStored();
+    throw this.#notStored(note, result.reason ?? result.code);
   }
 
   /** Several operations, asked in one turn so that they are one batch and one transaction; writes and note ride on the last. */
@@ -50,14 +53,15 @@ export class Changes {
     if (last === undefined) return this.write(caller, note, writes);
     const others = operations.slice(0, -1).map((operation) => this.#ledger.ask(operation));
     const [, ...results] = await Promise.all([this.ask(caller, note, last, writes), ...others]);
-    if (results.some((result) => !result.ok)) throw notStored();
+    for (const result of results) if (!result.ok) throw this.#notStored(note, result.reason ?? result.code);
+  }
+
+  #notStored({ action, target }: Note, reason: string): Refusal {
+    this.#onTrouble(`${action} of ${target} was not stored: ${reason}`);
+    return new Refusal("store_unavailable", "The change could not be stored; nothing was changed.");
   }
 }
 
 function auditWrite({ actor, role, address }: Caller, note: Note): ControlWrite {
   return { kind: "audit", note: { ...note, actor, role, address, at: Date.now() } };
-}
-
-function notStored(): Refusal {
-  return new Refusal("store_unavailable", "The change could not be stored; nothing was changed.");
 }
