@@ -48,6 +48,8 @@ export interface Books {
   readonly wallets: readonly { readonly id: string; readonly accountId: string; readonly balance: bigint; readonly held: bigint }[];
   /** Credits given, by the reference that was sent with them. */
   readonly lots: readonly { readonly reference: string; readonly walletId: string; readonly amount: bigint }[];
+  /** Costs that became known after a hold had ended. */
+  readonly corrections: readonly { readonly holdId: string; readonly cost: bigint; readonly delta: bigint }[];
   readonly requests: readonly RequestRow[];
 }
 
@@ -90,6 +92,11 @@ export async function readBooks(query: Query): Promise<Books> {
       reference: text(row["reference"]),
       walletId: text(row["wallet_id"]),
       amount: whole(row["amount"]),
+    })),
+    corrections: (await query("SELECT hold_id, cost, delta FROM corrections")).map((row) => ({
+      holdId: text(row["hold_id"]),
+      cost: whole(row["cost"]),
+      delta: whole(row["delta"]),
     })),
     requests: (await query(`SELECT ${REQUEST_COLUMNS} FROM requests`)).map(requestRow),
   };

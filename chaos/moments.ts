@@ -10,7 +10,8 @@ export type Moment =
   /** A credit was asked for. */
   | "credit";
 
-export const MOMENTS: readonly Moment[] = ["asked", "finish", "done", "credit"];
+/** To draw from: what was promised with `[DONE]` is the first that must not be lost. */
+export const MOMENTS: readonly Moment[] = ["asked", "finish", "done", "done", "credit"];
 
 export class Moments {
   #waiting: { readonly moment: Moment; readonly act: () => void } | null = null;

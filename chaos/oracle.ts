@@ -38,7 +38,7 @@ export interface Evidence {
 }
 
 /** The relay's clock and the upstream's are one, read at different times. */
-const CLOCK_SLACK_MS = 5;
+const CLOCK_SLACK_MS = 2;
 /** What docs/data.md says an estimate is. */
 const TOKENS_PER_CHARACTER = 0.26;
 
@@ -49,6 +49,7 @@ export function judge(evidence: Evidence, books: Books): Finding[] {
   court.judgeCalls();
   court.judgeHolds();
   court.judgeTransfers();
+  court.judgeCorrections();
   court.judgeWallets();
   court.judgeCredits();
   return court.findings;
@@ -237,12 +238,27 @@ class Court {
         this.#find("lost", `hold ${hold.id} cost ${hold.charged} and nothing was moved`);
   }
 
+  /** What a hold cost in the end is the price of what the upstream reported. */
+  judgeCorrections(): void {
+    const holds = new Map(this.#books.holds.map((hold) => [hold.id, hold]));
+    for (const { holdId, cost, delta } of this.#books.corrections) {
+      const hold = holds.get(holdId);
+      const call = hold === undefined ? undefined : this.#calls.get(numberIn(hold.model, hold.amount))?.at(-1);
+      const price = hold === undefined || call === undefined ? null : priceOf(hold.model, call.tokens);
+      if (cost !== price || (hold?.charged ?? 0n) + delta !== price)
+        this.#find("wrong charge", `hold ${holdId} was corrected by ${delta} to ${cost}; its tokens cost ${price}`);
+    }
+  }
+
   /** Each wallet has what was given to it, less what its requests were charged. */
   judgeWallets(): void {
-    const { wallets, lots, holds } = this.#books;
+    const { wallets, lots, holds, corrections } = this.#books;
+    const later = new Map(corrections.map(({ holdId, delta }) => [holdId, delta]));
     for (const wallet of wallets) {
       const given = sumOf(lots.filter((lot) => lot.walletId === wallet.id).map((lot) => lot.amount));
-      const charged = sumOf(holds.filter((hold) => hold.accountId === wallet.accountId).map((hold) => hold.charged ?? 0n));
+      const charged = sumOf(
+        holds.filter((hold) => hold.accountId === wallet.accountId).map((hold) => (hold.charged ?? 0n) + (later.get(hold.id) ?? 0n)),
+      );
       if (wallet.balance !== given - charged || wallet.balance < 0n)
         this.#find("wrong balance", `${wallet.id} has ${wallet.balance}: it was given ${given} and charged ${charged}`);
       const open = sumOf(holds.filter((hold) => hold.accountId === wallet.accountId && hold.state === "open").map((hold) => hold.amount));

@@ -19,7 +19,7 @@ export interface Credit {
 const CREDIT_EVERY_MS = 40;
 const RICH = "1000000.00";
 /** Runs out in a short trial. */
-const POOR = "40.000000001";
+const POOR = "15.000000001";
 const DROP = "0.000000123";
 
 type Json = Readonly<Record<string, unknown>>;
