@@ -72,6 +72,9 @@ function isMeant({ store, kill }: Planned): boolean {
   return (values.store === undefined || values.store === store) && (values.kill === undefined || values.kill === kill);
 }
 
+// Ended by a signal, it still takes its processes with it.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+
 const planned = TRIALS.filter(isMeant);
 if (planned.length === 0) refuse("--store is sqlite or postgres, --kill is relay or database, and SQLite has no server to kill");
 const hasPostgres = postgresBinaries() !== null;

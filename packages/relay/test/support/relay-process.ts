@@ -44,7 +44,15 @@ export async function spawnRelay(config: object, dataDir: string): Promise<Start
   let output = "";
   child.stdout.on("data", (bytes: Buffer) => (output += bytes.toString()));
   child.stderr.on("data", (bytes: Buffer) => (output += bytes.toString()));
-  const exited = new Promise<number | string>((resolve) => child.on("exit", (code, signal) => resolve(code ?? signal ?? "unknown")));
+  // Whoever started it may end without asking: it must not outlive them.
+  const onExit = (): void => void child.kill("SIGKILL");
+  process.once("exit", onExit);
+  const exited = new Promise<number | string>((resolve) =>
+    child.on("exit", (code, signal) => {
+      process.off("exit", onExit);
+      resolve(code ?? signal ?? "unknown");
+    }),
+  );
   return { port, dataDir, child, output: () => output, exited };
 }
 
