@@ -20,6 +20,7 @@ export const CLAIMS = {
   "wrong balance": "a wallet that is not its credits less its charges",
   "wrong credit": "a credit that was confirmed and is not there once, or is there twice",
   "looks whole": "an answer that looks whole and is not",
+  bug: "a relay that wrote of a bug in itself",
   audit: "a claim of the ledger's own audit that does not hold",
 } as const;
 

@@ -80,6 +80,7 @@ if (planned.length === 0) refuse("--store is sqlite or postgres, --kill is relay
 const hasPostgres = postgresBinaries() !== null;
 const seed = countOf("seed", 1 + Math.floor(Math.random() * SEED_MAX));
 const verdicts: Verdict[] = [];
+let isBroken = false;
 for (const { store, kill, cycles } of planned) {
   if (store === "postgres" && !hasPostgres) continue;
   const place = await openPlace(store);
@@ -89,12 +90,15 @@ for (const { store, kill, cycles } of planned) {
     const { verdict } = await runTrial(place, wish);
     verdicts.push(verdict);
     if (!values.json) report(verdict);
+  } catch (error) {
+    isBroken = true;
+    console.error(`${store}, kill ${kill}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   } finally {
     await place.close();
   }
 }
 const isNotRun = !hasPostgres && planned.some(({ store }) => store === "postgres");
-const isProved = verdicts.every(isGood) && !(isNotRun && process.env["CI"] === "true");
+const isProved = !isBroken && verdicts.every(isGood) && !(isNotRun && process.env["CI"] === "true");
 if (isNotRun)
   console.error("NOT RUN: what PostgreSQL keeps, for initdb and postgres are not installed (Debian: apt-get install postgresql)");
 if (values.json) console.log(JSON.stringify({ isProved, verdicts }));

@@ -8,6 +8,8 @@ export interface Deaths {
   readonly underLoad: number;
   /** Of the relay before it listened. */
   readonly startingUp: number;
+  /** Of the relay while its database was dead. */
+  readonly inOutage: number;
 }
 
 export type Tally = Readonly<Record<string, number>>;
@@ -19,6 +21,7 @@ export function tallyOf({ asked, calls, credits }: Evidence, books: Books, death
   return {
     "kills under load": deaths.underLoad,
     "kills while starting": deaths.startingUp,
+    "kills of the relay in an outage": deaths.inOutage,
     "requests sent": asked.length,
     "streams whole": whole.filter(({ isStream }) => isStream).length,
     "plain answers whole": whole.filter(({ isStream }) => !isStream).length,
@@ -67,7 +70,13 @@ function leastOf(kill: Kill, cycles: number): Tally {
     "holds voided": 1,
     "credits confirmed": cycles,
   };
-  if (kill === "database") return { ...always, "streams ended by store_unavailable": 1, "refused: store_unavailable": 1 };
+  if (kill === "database")
+    return {
+      ...always,
+      "kills of the relay in an outage": Math.floor(cycles / 3),
+      "streams ended by store_unavailable": 1,
+      "refused: store_unavailable": 1,
+    };
   return {
     ...always,
     "kills while starting": Math.floor(cycles / 6),

@@ -48,6 +48,8 @@ const LOAD_MS = [250, 1_300] as const;
 const MOMENT_WITHIN_MS = 400;
 /** Below and above the two seconds after which a settlement is put aside. */
 const OUTAGE_MS = [100, 3_500] as const;
+/** Every so many outages the relay dies in one. */
+const OUTAGES_KILLED_EVERY = 3;
 /** Half of those kills come so much later at most. */
 const JITTER_MS = 4;
 const PEACE_MS = 700;
@@ -95,7 +97,7 @@ class Trial {
   #customers: Customers | null = null;
   #relay: RelayProcess | null = null;
   #startMs = 0;
-  #deaths: Deaths = { underLoad: 0, startingUp: 0 };
+  #deaths: Deaths = { underLoad: 0, startingUp: 0, inOutage: 0 };
 
   constructor(place: Place, wish: Wish, upstream: Upstream, moments: Moments) {
     this.#place = place;
@@ -146,6 +148,14 @@ class Trial {
     return this.#relay;
   }
 
+  /** Reads what it said last. */
+  async #bury(relay: RelayProcess): Promise<void> {
+    await relay.exited;
+    this.#relay = null;
+    const [bug] = /^.*bug in .*$/m.exec(relay.output()) ?? [];
+    if (bug !== undefined) this.findings.push({ claim: "bug", says: bug });
+  }
+
   async #openHolds(): Promise<string[]> {
     return (await this.#place.query("SELECT id FROM holds WHERE state = 'open'")).map((row) => String(row["id"]));
   }
@@ -159,9 +169,8 @@ class Trial {
       relay.child.kill("SIGKILL");
       life.isOver = true;
     });
-    await relay.exited;
+    await this.#bury(relay);
     await load;
-    this.#relay = null;
     this.#deaths = { ...this.#deaths, underLoad: this.#deaths.underLoad + 1 };
   }
 
@@ -187,32 +196,42 @@ class Trial {
 
   async #killDatabases(): Promise<void> {
     const { server } = this.#place;
-    const relay = this.#relay;
-    if (server === null || relay === null) throw new Error("there is no database server to kill");
-    const life: Life = { relay, isOver: false };
-    const load = this.#load(life);
+    if (server === null) throw new Error("there is no database server to kill");
     for (let cycle = 1; cycle <= this.#wish.cycles; cycle++) {
-      await sleep(drawInteger(this.#draw, ...LOAD_MS));
-      assertAlive(relay);
-      await this.#killDatabase(server);
+      await this.#killDatabase(server, this.#relay ?? (await this.#start()), cycle % OUTAGES_KILLED_EVERY === 0);
       this.#report(cycle);
     }
-    life.isOver = true;
-    await load;
+    const relay = this.#relay ?? (await this.#start());
     await this.#untilSettled();
     relay.child.kill("SIGKILL");
-    await relay.exited;
+    await this.#bury(relay);
     await this.#start();
   }
 
-  async #killDatabase(server: TestPostgres): Promise<void> {
+  /** The relay lives through it, or dies in it too and finds on its disk what it could not store. */
+  async #killDatabase(server: TestPostgres, relay: RelayProcess, isRelayKilled: boolean): Promise<void> {
+    const life: Life = { relay, isOver: false };
+    const load = this.#load(life);
+    await sleep(drawInteger(this.#draw, ...LOAD_MS));
+    assertAlive(relay);
     const deaths: Promise<void>[] = [];
     await this.#atSomeMoment(() => void deaths.push(server.kill()));
     await Promise.all(deaths);
     await sleep(drawInteger(this.#draw, ...OUTAGE_MS));
+    if (isRelayKilled) await this.#killInOutage(life, relay);
     await server.start();
     this.#deaths = { ...this.#deaths, underLoad: this.#deaths.underLoad + 1 };
-    await this.#untilMoneyMoves();
+    if (!isRelayKilled) await this.#untilMoneyMoves();
+    life.isOver = true;
+    await load;
+  }
+
+  async #killInOutage(life: Life, relay: RelayProcess): Promise<void> {
+    assertAlive(relay);
+    relay.child.kill("SIGKILL");
+    life.isOver = true;
+    await this.#bury(relay);
+    this.#deaths = { ...this.#deaths, inOutage: this.#deaths.inOutage + 1 };
   }
 
   /** An account that pays is answered again. */
@@ -240,7 +259,7 @@ class Trial {
     await load;
     relay.child.kill("SIGTERM");
     const code = await relay.exited;
-    this.#relay = null;
+    await this.#bury(relay);
     if (code !== 0) throw new Error(`the relay ended with ${code} when it was asked to stop: ${relay.output().slice(-2_000)}`);
   }
 
