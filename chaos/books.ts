@@ -51,6 +51,8 @@ export interface Books {
   /** Costs that became known after a hold had ended. */
   readonly corrections: readonly { readonly holdId: string; readonly cost: bigint; readonly delta: bigint }[];
   readonly requests: readonly RequestRow[];
+  /** What summaries are read from: one for each account, over all days. */
+  readonly sums: readonly { readonly accountId: string; readonly requests: bigint; readonly charge: bigint }[];
 }
 
 function text(value: unknown): string {
@@ -99,8 +101,17 @@ export async function readBooks(query: Query): Promise<Books> {
       delta: whole(row["delta"]),
     })),
     requests: (await query(`SELECT ${REQUEST_COLUMNS} FROM requests`)).map(requestRow),
+    sums: (await query(SUMS)).map((row) => ({
+      accountId: text(row["account_id"]),
+      requests: whole(row["requests"]),
+      charge: whole(row["charge"]),
+    })),
   };
 }
+
+/** PostgreSQL adds up to NUMERIC. */
+const SUMS = `SELECT account_id, CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(charge_nanos) AS BIGINT) AS charge
+  FROM usage_sums WHERE period = 'day' GROUP BY account_id`;
 
 function holdRow(row: Record<string, unknown>): HoldRow {
   return {

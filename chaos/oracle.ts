@@ -17,6 +17,7 @@ export const CLAIMS = {
   "left open": "a hold that is open though nothing runs",
   unheld: "an upstream call with no hold made before it",
   "over recovered": "a request cut by a death that was charged more than its last checkpoint",
+  "wrong sums": "a summary that is not the sum of its rows",
   "wrong balance": "a wallet that is not its credits less its charges",
   "wrong credit": "a credit that was confirmed and is not there once, or is there twice",
   "looks whole": "an answer that looks whole and is not",
@@ -52,6 +53,8 @@ export function judge(evidence: Evidence, books: Books): Finding[] {
   court.judgeTransfers();
   court.judgeCorrections();
   court.judgeWallets();
+  court.judgeRows();
+  court.judgeSums();
   court.judgeCredits();
   return court.findings;
 }
@@ -65,6 +68,7 @@ class Court {
   readonly #calls: ReadonlyMap<number, Call[]>;
   readonly #holds: ReadonlyMap<number, HoldRow[]>;
   readonly #rows: ReadonlyMap<string, RequestRow>;
+  readonly #corrections: ReadonlyMap<string, bigint>;
 
   constructor(evidence: Evidence, books: Books) {
     this.#evidence = evidence;
@@ -73,6 +77,12 @@ class Court {
     this.#calls = Map.groupBy(evidence.calls, (call) => call.number);
     this.#holds = Map.groupBy(books.holds, (hold) => (MODELS.includes(hold.model) ? numberIn(hold.model, hold.amount) : 0));
     this.#rows = new Map(books.requests.map((row) => [row.id, row]));
+    this.#corrections = new Map(books.corrections.map(({ holdId, delta }) => [holdId, delta]));
+  }
+
+  /** What a hold cost in the end. */
+  #costOf(hold: HoldRow): bigint {
+    return (hold.charged ?? 0n) + (this.#corrections.get(hold.id) ?? 0n);
   }
 
   #find(claim: Claim, says: string): void {
@@ -115,14 +125,13 @@ class Court {
     const hold = this.#holds.get(asked.number)?.find(({ id }) => id === asked.requestId);
     if (hold === undefined) return this.#find("lost", `request ${asked.number} (${row.id}) was whole and has no hold`);
     if (hold.state !== "settled") this.#find("lost", `request ${asked.number} (${row.id}) was whole and its hold is ${hold.state}`);
-    if (row.charge !== hold.charged) this.#find("wrong charge", `row ${row.id} says ${row.charge}, its hold ${hold.charged}`);
   }
 
   /** An error instead of an answer costs nothing. */
   #judgeRefused(asked: Asked): void {
     for (const hold of this.#holds.get(asked.number) ?? [])
-      if ((hold.charged ?? 0n) !== 0n)
-        this.#find("wrong charge", `request ${asked.number} (${hold.id}) was refused and cost ${hold.charged}`);
+      if (this.#costOf(hold) !== 0n)
+        this.#find("wrong charge", `request ${asked.number} (${hold.id}) was refused with ${asked.code} and cost ${this.#costOf(hold)}`);
   }
 
   judgeCalls(): void {
@@ -167,7 +176,6 @@ class Court {
   }
 
   #judgeSettled(asked: Asked, hold: HoldRow): void {
-    const row = this.#rows.get(hold.id);
     const tokens = hold.basis === "exact" ? this.#reportedTo(asked, hold) : this.#estimated(asked, hold);
     if (tokens === null) return;
     if (tokens.prompt !== hold.inputTokens || tokens.completion !== hold.outputTokens)
@@ -177,9 +185,6 @@ class Court {
       this.#find("wrong charge", `hold ${hold.id} cost ${hold.charged} (${hold.writtenOff} written off); its tokens cost ${price}`);
     // All answers of the upstream are small enough for what was set aside.
     if (price > hold.amount) this.#find("wrong charge", `hold ${hold.id} of ${hold.amount} does not cover ${price}`);
-    // A process may die between a settlement and its row: then nobody has seen a good end, and there is no row to compare.
-    if (row !== undefined && row.charge !== hold.charged)
-      this.#find("wrong charge", `row ${hold.id} says ${row.charge}, its hold ${hold.charged}`);
   }
 
   #reportedTo(asked: Asked, hold: HoldRow): Tokens | null {
@@ -245,7 +250,8 @@ class Court {
     for (const { holdId, cost, delta } of this.#books.corrections) {
       const hold = holds.get(holdId);
       const call = hold === undefined ? undefined : this.#calls.get(numberIn(hold.model, hold.amount))?.at(-1);
-      const price = hold === undefined || call === undefined ? null : priceOf(hold.model, call.tokens);
+      const isRefused = this.#asked.get(call?.number ?? 0)?.ending === "refused";
+      const price = hold === undefined || call === undefined ? null : isRefused ? 0n : priceOf(hold.model, call.tokens);
       if (cost !== price || (hold?.charged ?? 0n) + delta !== price)
         this.#find("wrong charge", `hold ${holdId} was corrected by ${delta} to ${cost}; its tokens cost ${price}`);
     }
@@ -253,17 +259,42 @@ class Court {
 
   /** Each wallet has what was given to it, less what its requests were charged. */
   judgeWallets(): void {
-    const { wallets, lots, holds, corrections } = this.#books;
-    const later = new Map(corrections.map(({ holdId, delta }) => [holdId, delta]));
+    const { wallets, lots, holds } = this.#books;
     for (const wallet of wallets) {
       const given = sumOf(lots.filter((lot) => lot.walletId === wallet.id).map((lot) => lot.amount));
-      const charged = sumOf(
-        holds.filter((hold) => hold.accountId === wallet.accountId).map((hold) => (hold.charged ?? 0n) + (later.get(hold.id) ?? 0n)),
-      );
+      const charged = sumOf(holds.filter((hold) => hold.accountId === wallet.accountId).map((hold) => this.#costOf(hold)));
       if (wallet.balance !== given - charged || wallet.balance < 0n)
         this.#find("wrong balance", `${wallet.id} has ${wallet.balance}: it was given ${given} and charged ${charged}`);
       const open = sumOf(holds.filter((hold) => hold.accountId === wallet.accountId && hold.state === "open").map((hold) => hold.amount));
       if (wallet.held !== open) this.#find("wrong balance", `${wallet.id} holds ${wallet.held}, its open holds ${open}`);
+    }
+  }
+
+  /** A hold that cost something has a row that says so, and nothing else has. */
+  judgeRows(): void {
+    for (const hold of this.#books.holds) {
+      const row = this.#rows.get(hold.id);
+      if (row === undefined && hold.state !== "voided") this.#find("lost", `hold ${hold.id} is ${hold.state} and has no row`);
+      if (row !== undefined && row.charge !== this.#costOf(hold))
+        this.#find("wrong charge", `row ${hold.id} says ${row.charge}, its hold ${this.#costOf(hold)}`);
+    }
+    const holds = new Set(this.#books.holds.map(({ id }) => id));
+    for (const row of this.#books.requests)
+      if (row.charge !== null && !holds.has(row.id)) this.#find("wrong charge", `row ${row.id} charges ${row.charge} and has no hold`);
+  }
+
+  judgeSums(): void {
+    const rows = Map.groupBy(this.#books.requests, (row) => row.accountId);
+    const sums = new Map(this.#books.sums.map((sum) => [sum.accountId, sum]));
+    for (const accountId of new Set([...rows.keys(), ...sums.keys()])) {
+      const own = rows.get(accountId) ?? [];
+      const charge = sumOf(own.map((row) => row.charge ?? 0n));
+      const sum = sums.get(accountId);
+      if (sum?.requests !== BigInt(own.length) || sum.charge !== charge)
+        this.#find(
+          "wrong sums",
+          `the sums of ${accountId} have ${sum?.requests} requests for ${sum?.charge}, its rows ${own.length} for ${charge}`,
+        );
     }
   }
 

@@ -61,7 +61,7 @@ export function sqlitePlace(dataDir: string): Place {
 }
 
 async function postgresPlace(): Promise<Place> {
-  const server = await startPostgres();
+  const server = await startPostgres({ isDurable: true });
   const dataDir = newDataDir();
   const { host, port, user, database } = server.connection;
   return {

@@ -69,7 +69,9 @@ const ONE_NANO_MORE = `
   UPDATE holds SET charged = charged + 1 WHERE id = HOLD;
   UPDATE transfers SET amount = amount + 1 WHERE hold_id = HOLD;
   UPDATE wallets SET balance = balance - 1 WHERE id = WALLET;
-  UPDATE requests SET charge_nanos = charge_nanos + 1 WHERE id = HOLD;`;
+  UPDATE requests SET charge_nanos = charge_nanos + 1 WHERE id = HOLD;
+  UPDATE usage_sums SET charge_nanos = charge_nanos + 1 WHERE rowid =
+    (SELECT min(rowid) FROM usage_sums WHERE period = 'day' AND account_id = (SELECT account_id FROM wallets WHERE id = WALLET));`;
 
 test.each<readonly [what: string, sql: string, claims: readonly Claim[]]>([
   ["a charge that is a nano-dollar too high everywhere", ONE_NANO_MORE, ["wrong charge"]],
@@ -78,8 +80,8 @@ test.each<readonly [what: string, sql: string, claims: readonly Claim[]]>([
     "UPDATE holds SET charged = charged - 1 WHERE id = HOLD",
     ["double", "wrong balance", "wrong charge"],
   ],
-  ["a hold that is missing", "DELETE FROM holds WHERE id = HOLD", ["double", "lost", "unheld", "wrong balance"]],
-  ["a row that is missing", "DELETE FROM requests WHERE id = HOLD", ["lost"]],
+  ["a hold that is missing", "DELETE FROM holds WHERE id = HOLD", ["double", "lost", "unheld", "wrong balance", "wrong charge"]],
+  ["a row that is missing", "DELETE FROM requests WHERE id = HOLD", ["lost", "wrong sums"]],
   [
     "a settlement that was done twice",
     `INSERT INTO transfers SELECT id || ':again', cause, debit, credit, amount, code, wallet_id, wallet_seq + 100000, balance_after - amount,
@@ -106,6 +108,7 @@ test.each<readonly [what: string, sql: string, claims: readonly Claim[]]>([
     ["lost", "over recovered", "wrong charge"],
   ],
   ["a balance that was changed", "UPDATE wallets SET balance = balance + 1 WHERE id = WALLET", ["wrong balance"]],
+  ["a summary that was changed", "UPDATE usage_sums SET requests = requests + 1 WHERE account_id = 'default'", ["wrong sums"]],
   ["a credit that is missing", "UPDATE lots SET reference = 'stranger' WHERE reference = 'first-shop'", ["wrong credit"]],
 ])("%s is found", async (_what, sql, claims) => {
   const found = await claimsOn(planted(sql));
@@ -114,7 +117,7 @@ test.each<readonly [what: string, sql: string, claims: readonly Claim[]]>([
 
 test("a charge to an account that does not pay is found", async () => {
   const id = evidence.asked.find((one) => one.ending === "whole" && !one.isMetered)?.requestId;
-  expect(await claimsOn(planted(`UPDATE requests SET charge_nanos = 1 WHERE id = '${id}'`))).toEqual(["wrong charge"]);
+  expect(await claimsOn(planted(`UPDATE requests SET charge_nanos = 1 WHERE id = '${id}'`))).toEqual(["wrong charge", "wrong sums"]);
 });
 
 test("what the books do not agree on among themselves, the ledger's audit finds", async () => {
