@@ -94,6 +94,7 @@ class Court {
       if (asked.ending === "silent") this.#find("looks whole", `request ${asked.number} ended well and says nothing of being cut`);
       if (asked.ending === "whole") this.#judgeWhole(asked);
       if (asked.ending === "refused") this.#judgeRefused(asked);
+      if (asked.ending === "broken" && asked.code === "store_unavailable") this.#judgePutAside(asked);
     }
   }
 
@@ -132,6 +133,13 @@ class Court {
     for (const hold of this.#holds.get(asked.number) ?? [])
       if (this.#costOf(hold) !== 0n)
         this.#find("wrong charge", `request ${asked.number} (${hold.id}) was refused with ${asked.code} and cost ${this.#costOf(hold)}`);
+  }
+
+  /** Before a client is told that what it costs cannot be stored now, the settlement is on the relay's disk. */
+  #judgePutAside(asked: Asked): void {
+    for (const hold of this.#holds.get(asked.number) ?? [])
+      if (hold.state !== "settled" && !this.#corrections.has(hold.id))
+        this.#find("lost", `request ${asked.number} (${hold.id}) was put aside to be settled later, and is ${hold.state}`);
   }
 
   judgeCalls(): void {
@@ -244,16 +252,23 @@ class Court {
         this.#find("lost", `hold ${hold.id} cost ${hold.charged} and nothing was moved`);
   }
 
-  /** What a hold cost in the end is the price of what the upstream reported. */
+  /** What a hold cost in the end is the price of what its row says, and the row says what the upstream did. */
   judgeCorrections(): void {
     const holds = new Map(this.#books.holds.map((hold) => [hold.id, hold]));
-    for (const { holdId, cost, delta } of this.#books.corrections) {
-      const hold = holds.get(holdId);
-      const call = hold === undefined ? undefined : this.#calls.get(numberIn(hold.model, hold.amount))?.at(-1);
-      const isRefused = this.#asked.get(call?.number ?? 0)?.ending === "refused";
-      const price = hold === undefined || call === undefined ? null : isRefused ? 0n : priceOf(hold.model, call.tokens);
-      if (cost !== price || (hold?.charged ?? 0n) + delta !== price)
-        this.#find("wrong charge", `hold ${holdId} was corrected by ${delta} to ${cost}; its tokens cost ${price}`);
+    for (const { holdId, cost } of this.#books.corrections) {
+      const [hold, row] = [holds.get(holdId), this.#rows.get(holdId)];
+      if (hold === undefined || row === undefined) {
+        this.#find("lost", `hold ${holdId} was corrected and is not there, or has no row`);
+        continue;
+      }
+      const number = numberIn(hold.model, hold.amount);
+      const isRefused = this.#asked.get(number)?.ending === "refused";
+      const tokens = { prompt: row.input, cached: row.cached, completion: row.output, reasoning: row.reasoning };
+      const price = isRefused ? 0n : priceOf(hold.model, tokens);
+      if (cost !== price || this.#costOf(hold) !== price)
+        this.#find("wrong charge", `hold ${holdId} was corrected to ${cost}; its tokens cost ${price}`);
+      const call = this.#calls.get(number)?.at(-1);
+      if (row.basis === "exact" && call !== undefined) this.#judgeReported(row, call);
     }
   }
 

@@ -221,7 +221,7 @@ class Trial {
     if (isRelayKilled) await this.#killInOutage(life, relay);
     await server.start();
     this.#deaths = { ...this.#deaths, underLoad: this.#deaths.underLoad + 1 };
-    if (!isRelayKilled) await this.#untilMoneyMoves();
+    await (isRelayKilled ? this.#killWhileStarting() : this.#untilMoneyMoves());
     life.isOver = true;
     await load;
   }
