@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { freePort } from "./free-port.ts";
-import { ADMIN_TOKEN } from "./start-relay.ts";
+import { ADMIN_TOKEN } from "./admin-token.ts";
 
 const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 
