@@ -1,7 +1,7 @@
 /** The one who runs the relay: makes accounts and keys, and gives credit while everything dies, each credit until it is confirmed. */
 import { call } from "../packages/relay/test/support/call.ts";
 import type { RelayProcess } from "../packages/relay/test/support/relay-process.ts";
-import { ADMIN_TOKEN } from "../packages/relay/test/support/start-relay.ts";
+import { ADMIN_TOKEN } from "../packages/relay/test/support/admin-token.ts";
 import type { Customer, Life } from "./customers.ts";
 import type { Moments } from "./moments.ts";
 import { scaled } from "./tariff.ts";

@@ -84,5 +84,6 @@ function leastOf(kill: Kill, cycles: number): Tally {
     "cut before the answer began": Math.ceil(cycles / 2),
     "refused: insufficient_credits": 1,
     "holds recovered": cycles,
+    "holds recovered at a checkpoint": 1,
   };
 }

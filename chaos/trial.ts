@@ -214,12 +214,12 @@ class Trial {
     const load = this.#load(life);
     await sleep(drawInteger(this.#draw, ...LOAD_MS));
     assertAlive(relay);
-    const deaths: Promise<void>[] = [];
-    await this.#atSomeMoment(() => void deaths.push(server.kill()));
-    await Promise.all(deaths);
+    const deaths: Promise<() => Promise<void>>[] = [];
+    await this.#atSomeMoment(() => void deaths.push(server.kill("SIGKILL")));
+    const revivals = await Promise.all(deaths);
     await sleep(drawInteger(this.#draw, ...OUTAGE_MS));
     if (isRelayKilled) await this.#killInOutage(life, relay);
-    await server.start();
+    for (const revive of revivals) await revive();
     this.#deaths = { ...this.#deaths, underLoad: this.#deaths.underLoad + 1 };
     await (isRelayKilled ? this.#killWhileStarting() : this.#untilMoneyMoves());
     life.isOver = true;
