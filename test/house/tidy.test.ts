@@ -24,7 +24,7 @@ function firstCells(text: string): string[] {
 
 describe("a document", () => {
   test("names only paths that exist", () => {
-    const tops = ["packages", "docs", "examples", "test", "bench", "scripts", "fixtures", ".ci"];
+    const tops = ["packages", "docs", "examples", "test", "bench", "chaos", "scripts", "fixtures", ".ci"];
     const missing = documents().flatMap((document) => {
       const text = textOf(document);
       const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((match) => join(dirname(document), match[1] ?? ""));

@@ -148,11 +148,15 @@ export class RowKeeper implements RowStore {
   }
 }
 
-/** Without its settlement a good answer ends with an error, so that is how it ended. */
+/**
+ * Without its settlement a good answer ends with an error, so that is how it ended. Of a plain one the client gets nothing but
+ * that error, and pays nothing.
+ */
 function asLate({ row, ending }: SpoolEntry): SpoolEntry {
   if (ending === null || row.errorCode !== null || row.endReason === "client_gone") return { row, ending };
   const end = { endReason: "store_unavailable" } as const;
-  return { row: { ...row, ...end, errorCode: "store_unavailable" }, ending: { ...ending, ...end } };
+  const late = { ...row, ...end, errorCode: "store_unavailable" };
+  return { row: late, ending: row.isStream ? { ...ending, ...end } : { kind: "void", id: row.id, ...end } };
 }
 
 /** Charged is null where the hold was of an account that does not pay. */

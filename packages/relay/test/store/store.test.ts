@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -134,6 +134,40 @@ test("while the database is locked by somebody else rows wait two seconds, then 
   other.close();
   await until(() => count("requests") === 1, 8_000);
 });
+
+test(
+  "a settlement that comes too late is charged for a stream, which was delivered, and not for a plain answer, which was not",
+  { timeout: 20_000 },
+  async () => {
+    const { ledger, rows } = await openStore();
+    const credit = {
+      lotKind: "paid",
+      priority: 100,
+      isRefundable: true,
+      expiresAtMs: null,
+      reference: "top-up",
+      reason: "t",
+      actor: "t",
+    } as const;
+    await ledger.ask({ kind: "open_wallet", accountId: "acme", floorNanos: 0n });
+    await ledger.ask({ kind: "credit", accountId: "acme", amountNanos: 1_000n, ...credit });
+    const asked = { accountId: "acme", keyId: "key_1", model: "m", mode: "full", isMetered: true, budgetIds: [], priceId: "p" } as const;
+    for (const id of ["req_stream", "req_plain"]) await ledger.ask({ kind: "hold", id, amountNanos: 100n, ...asked });
+    const other = new DatabaseSync(join(dataDir, "millrace.db"));
+    other.exec("BEGIN IMMEDIATE");
+    const end = { kind: "settle", costNanos: 30n, basis: "exact", inputTokens: 3, outputTokens: 4, endReason: "complete" } as const;
+    const kept = await Promise.all([
+      rows.record(row("req_stream", { accountId: "acme" }), { ...end, id: "req_stream" }),
+      rows.record(row("req_plain", { accountId: "acme", isStream: false, bytesOut: 0 }), { ...end, id: "req_plain" }),
+    ]);
+    expect(kept).toEqual([{ isStored: false }, { isStored: false }]);
+    other.exec("ROLLBACK");
+    other.close();
+    await until(() => !["spool", "spool.taken"].some((name) => existsSync(join(dataDir, name))), 8_000);
+    const result = await ledger.ask({ kind: "expire_lots", accountId: "acme" });
+    expect(result.ok ? result.balances : result).toMatchObject({ balanceNanos: 970n, heldNanos: 0n });
+  },
+);
 
 test("a data directory belongs to one process", async () => {
   const store = await openStore();

@@ -5,14 +5,18 @@ import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
+import { BIGINT_TYPES } from "../../src/store/postgres-session.ts";
 import { freePort } from "./free-port.ts";
 
 export interface TestPostgres {
   readonly connection: pg.ClientConfig;
   /** Ends the server at once, as a crash would, and starts it again on the same data. */
   crash(): Promise<void>;
-  /** Ends the server as a crash would; what it returns starts it again. */
-  kill(): Promise<() => Promise<void>>;
+  /**
+   * Ends the server as a crash would; what it returns starts it again. SIGQUIT makes all its processes leave at once without a
+   * checkpoint; SIGKILL ends the first one alone, and the others leave when they notice.
+   */
+  kill(signal?: "SIGQUIT" | "SIGKILL"): Promise<() => Promise<void>>;
   stop(): Promise<void>;
 }
 
@@ -50,31 +54,28 @@ export async function startPostgres({ isDurable = false }: { readonly isDurable?
   });
   const port = await freePort();
   const connection = { host: "127.0.0.1", port, user: "millrace", database: "postgres" };
-  const start = async (): Promise<ChildProcess> => {
+  let server: ChildProcess;
+  const start = async (): Promise<void> => {
     const settings = ["max_connections=50", "shared_buffers=64MB", ...(isDurable ? [] : ["fsync=off", "full_page_writes=off"])];
-    const server = spawn(
+    server = spawn(
       join(binaries, "postgres"),
       ["-D", data, "-h", "127.0.0.1", "-p", String(port), "-k", directory, ...settings.flatMap((setting) => ["-c", setting])],
       { cwd: directory, stdio: "ignore", ...user },
     );
     await untilItAnswers(connection, server);
-    return server;
   };
-  let server = await start();
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     const ended = new Promise((resolve) => server.once("exit", resolve));
     if (server.exitCode === null && server.signalCode === null && server.kill(signal)) await ended;
   };
-  const kill = async (): Promise<() => Promise<void>> => {
-    // SIGQUIT makes all its processes leave at once without a checkpoint; SIGKILL would leave children on the data.
-    await end("SIGQUIT");
-    return async () => {
-      server = await start();
-    };
+  const kill: TestPostgres["kill"] = async (signal = "SIGQUIT") => {
+    await end(signal);
+    return async () => await startAfterKill(start);
   };
   // The runner may end without asking: a server must not outlive it.
   const onExit = (): void => void server.kill("SIGQUIT");
   process.once("exit", onExit);
+  await start();
   return {
     connection,
     crash: async () => {
@@ -90,6 +91,19 @@ export async function startPostgres({ isDurable = false }: { readonly isDurable?
   };
 }
 
+/** The rows of one query, on a connection of its own. */
+export async function queryPostgres(connection: pg.ClientConfig, sql: string): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client({ ...connection, types: BIGINT_TYPES });
+  // A server that dies is told by the query, which fails; without a listener the process would end.
+  client.on("error", () => undefined);
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
 /** The server refuses to run as root. */
 function unprivileged(): { uid: number; gid: number } | null {
   if (process.getuid?.() !== 0) return null;
@@ -102,6 +116,19 @@ function unprivileged(): { uid: number; gid: number } | null {
     }
   }
   throw new Error("PostgreSQL does not run as root, and there is no user postgres or nobody");
+}
+
+/** While a child of the killed server has not left yet, a new one refuses to touch the data. */
+async function startAfterKill(start: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  for (;;) {
+    try {
+      return await start();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
 }
 
 async function untilItAnswers(connection: pg.ClientConfig, server: ChildProcess): Promise<void> {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { freePort } from "./free-port.ts";
-import { ADMIN_TOKEN } from "./start-relay.ts";
+import { ADMIN_TOKEN } from "./admin-token.ts";
 
 const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 
@@ -28,12 +28,11 @@ export interface RelayProcess {
   close(): Promise<void>;
 }
 
-/**
- * @param config the configuration file's content; listen and data are added.
- * @param again the directory of an earlier process, to start over on its data.
- */
-export async function startRelayProcess(config: object, again?: { readonly dataDir: string }): Promise<RelayProcess> {
-  const dataDir = again?.dataDir ?? mkdtempSync(join(tmpdir(), "millrace-process-"));
+/** A process that has begun to start; whether it gets as far as listening is yet to be seen. */
+type StartedRelay = Pick<RelayProcess, "port" | "dataDir" | "child" | "output" | "exited">;
+
+/** Starts the command on a data directory. @param config the configuration file's content; listen and data are added. */
+export async function spawnRelay(config: object, dataDir: string): Promise<StartedRelay> {
   const port = await freePort();
   const file = join(dataDir, "config.json");
   writeFileSync(file, JSON.stringify(config));
@@ -45,18 +44,34 @@ export async function startRelayProcess(config: object, again?: { readonly dataD
   let output = "";
   child.stdout.on("data", (bytes: Buffer) => (output += bytes.toString()));
   child.stderr.on("data", (bytes: Buffer) => (output += bytes.toString()));
-  const exited = new Promise<number | string>((resolve) => child.on("exit", (code, signal) => resolve(code ?? signal ?? "unknown")));
+  // Whoever started it may end without asking: it must not outlive them.
+  const onExit = (): void => void child.kill("SIGKILL");
+  process.once("exit", onExit);
+  const exited = new Promise<number | string>((resolve) =>
+    child.on("exit", (code, signal) => {
+      process.off("exit", onExit);
+      resolve(code ?? signal ?? "unknown");
+    }),
+  );
+  return { port, dataDir, child, output: () => output, exited };
+}
+
+/**
+ * Starts the command and waits until it listens.
+ * @param again the directory of an earlier process, to start over on its data.
+ */
+export async function startRelayProcess(config: object, again?: { readonly dataDir: string }): Promise<RelayProcess> {
+  const dataDir = again?.dataDir ?? mkdtempSync(join(tmpdir(), "millrace-process-"));
+  const started = await spawnRelay(config, dataDir);
+  const { child, output } = started;
   const deadline = performance.now() + 15_000;
-  while (!output.includes("listening on")) {
-    if (child.exitCode !== null || performance.now() > deadline) throw new Error(`the relay did not start: ${output}`);
+  while (!output().includes("listening on")) {
+    if (child.exitCode !== null || performance.now() > deadline) throw new Error(`the relay did not start: ${output()}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   return {
-    port,
+    ...started,
     key: PROCESS_KEY,
-    dataDir,
-    child,
-    output: () => output,
     rss: () => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? 0) * 1024,
     rows: () => {
       const database = new DatabaseSync(join(dataDir, "millrace.db"), { readOnly: true });
@@ -66,10 +81,9 @@ export async function startRelayProcess(config: object, again?: { readonly dataD
         database.close();
       }
     },
-    exited,
     close: async () => {
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-      await exited;
+      await started.exited;
       rmSync(dataDir, { recursive: true, force: true });
     },
   };

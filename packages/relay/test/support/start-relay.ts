@@ -18,9 +18,10 @@ import { openBooks } from "../../src/store/open-store.ts";
 import type { Books } from "../../src/store/open-store.ts";
 import { SQLITE } from "./databases.ts";
 import type { TestDatabase } from "./databases.ts";
+import { ADMIN_TOKEN } from "./admin-token.ts";
 import { freePort } from "./free-port.ts";
 
-export const ADMIN_TOKEN = "mra_0123456789abcdefghijklmnopqrstuvwxyz";
+export { ADMIN_TOKEN };
 
 interface UpstreamSetup extends Partial<Omit<Upstream, "timeouts">> {
   readonly simulator?: SimulatorOptions;

@@ -1,0 +1,39 @@
+/** Moments that are worth dying at. Whoever sees one says so, and the kill that waits for it happens there and then, or a little later. */
+
+export type Moment =
+  /** The upstream has just been asked. */
+  | "asked"
+  /** A client saw the finish reason: the settlement is under way. */
+  | "finish"
+  /** A client saw `[DONE]`. */
+  | "done"
+  /** A credit was asked for. */
+  | "credit";
+
+/** To draw from: what was promised with `[DONE]` is the first that must not be lost. */
+export const MOMENTS: readonly Moment[] = ["asked", "finish", "done", "done", "credit"];
+
+export class Moments {
+  #waiting: { readonly moment: Moment; readonly act: () => void } | null = null;
+
+  /** Does `act` so long after the next such moment (0: before anything else happens), or after `withinMs` without one. */
+  async at(moment: Moment, afterMs: number, withinMs: number, act: () => void): Promise<void> {
+    let isDone = false;
+    await new Promise<void>((resolve) => {
+      const once = (): void => {
+        clearTimeout(timer);
+        this.#waiting = null;
+        if (isDone) return;
+        isDone = true;
+        act();
+        resolve();
+      };
+      const timer = setTimeout(once, withinMs);
+      this.#waiting = { moment, act: afterMs === 0 ? once : () => void setTimeout(once, afterMs) };
+    });
+  }
+
+  note(moment: Moment): void {
+    if (this.#waiting?.moment === moment) this.#waiting.act();
+  }
+}

@@ -1,0 +1,336 @@
+/**
+ * What must be true after all that died, judged from three records that know nothing of each other: what the clients got, what
+ * the upstream was asked and said, and what the database holds. Nothing of the relay's own arithmetic is used.
+ */
+import type { Books, HoldRow, RequestRow } from "./books.ts";
+import type { Asked } from "./customers.ts";
+import type { Credit } from "./owner.ts";
+import { MODELS, numberIn, priceOf } from "./tariff.ts";
+import type { Tokens } from "./tariff.ts";
+import type { Call } from "./upstream.ts";
+
+export const CLAIMS = {
+  lost: "a whole answer that is not settled, or has no row",
+  double: "a request that was charged or held twice",
+  "wrong charge": "a charge that is not the price of its tokens",
+  "wrong tokens": "tokens that the upstream did not report",
+  "left open": "a hold that is open though nothing runs",
+  unheld: "an upstream call with no hold made before it",
+  "over recovered": "a request cut by a death that was charged more than its last checkpoint",
+  "wrong sums": "a summary that is not the sum of its rows",
+  "wrong balance": "a wallet that is not its credits less its charges",
+  "wrong credit": "a credit that was confirmed and is not there once, or is there twice",
+  "looks whole": "an answer that looks whole and is not",
+  bug: "a relay that wrote of a bug in itself",
+  audit: "a claim of the ledger's own audit that does not hold",
+} as const;
+
+export type Claim = keyof typeof CLAIMS;
+
+export interface Finding {
+  readonly claim: Claim;
+  /** Which, and what is wrong with it. */
+  readonly says: string;
+}
+
+export interface Evidence {
+  readonly asked: readonly Asked[];
+  readonly calls: readonly Call[];
+  readonly credits: readonly Credit[];
+}
+
+/** The relay's clock and the upstream's are one, read at different times. */
+const CLOCK_SLACK_MS = 2;
+/** What docs/data.md says an estimate is. */
+const TOKENS_PER_CHARACTER = 0.26;
+
+/** All that is wrong. Empty: money is exact. */
+export function judge(evidence: Evidence, books: Books): Finding[] {
+  const court = new Court(evidence, books);
+  court.judgeAnswers();
+  court.judgeCalls();
+  court.judgeHolds();
+  court.judgeTransfers();
+  court.judgeCorrections();
+  court.judgeWallets();
+  court.judgeRows();
+  court.judgeSums();
+  court.judgeCredits();
+  return court.findings;
+}
+
+class Court {
+  readonly findings: Finding[] = [];
+  readonly #evidence: Evidence;
+  readonly #books: Books;
+  readonly #asked: ReadonlyMap<number, Asked>;
+  /** By the request's number; the last call is the one that an answer came from. */
+  readonly #calls: ReadonlyMap<number, Call[]>;
+  readonly #holds: ReadonlyMap<number, HoldRow[]>;
+  readonly #rows: ReadonlyMap<string, RequestRow>;
+  readonly #corrections: ReadonlyMap<string, bigint>;
+
+  constructor(evidence: Evidence, books: Books) {
+    this.#evidence = evidence;
+    this.#books = books;
+    this.#asked = new Map(evidence.asked.map((asked) => [asked.number, asked]));
+    this.#calls = Map.groupBy(evidence.calls, (call) => call.number);
+    this.#holds = Map.groupBy(books.holds, (hold) => (MODELS.includes(hold.model) ? numberIn(hold.model, hold.amount) : 0));
+    this.#rows = new Map(books.requests.map((row) => [row.id, row]));
+    this.#corrections = new Map(books.corrections.map(({ holdId, delta }) => [holdId, delta]));
+  }
+
+  /** What a hold cost in the end. */
+  #costOf(hold: HoldRow): bigint {
+    return (hold.charged ?? 0n) + (this.#corrections.get(hold.id) ?? 0n);
+  }
+
+  #find(claim: Claim, says: string): void {
+    this.findings.push({ claim, says });
+  }
+
+  judgeAnswers(): void {
+    for (const asked of this.#evidence.asked) {
+      if (asked.ending === "silent") this.#find("looks whole", `request ${asked.number} ended well and says nothing of being cut`);
+      if (asked.ending === "whole") this.#judgeWhole(asked);
+      if (asked.ending === "refused") this.#judgeRefused(asked);
+      if (asked.ending === "broken" && asked.code === "store_unavailable") this.#judgePutAside(asked);
+    }
+  }
+
+  #judgeWhole(asked: Asked): void {
+    const call = this.#calls.get(asked.number)?.at(-1);
+    if (call === undefined) return this.#find("unheld", `request ${asked.number} was answered and no upstream was asked`);
+    if (asked.text !== call.text)
+      this.#find("looks whole", `request ${asked.number} got ${asked.text.length} characters of ${call.text.length}`);
+    const row = this.#rows.get(asked.requestId ?? "");
+    if (row === undefined) return this.#find("lost", `request ${asked.number} was whole and has no row`);
+    if (row.status !== 200 || row.accountId !== asked.accountId)
+      this.#find("lost", `row ${row.id} does not say that account ${asked.accountId} was answered`);
+    if (row.basis !== "estimated" || (call.reportsUsage && call.fault === null)) this.#judgeReported(row, call);
+    if (row.basis === "estimated" && Math.abs(row.output - TOKENS_PER_CHARACTER * asked.text.length) > 1)
+      this.#find("wrong tokens", `row ${row.id} estimates ${row.output} tokens for ${asked.text.length} characters`);
+    if (asked.isMetered) return this.#judgeCharged(asked, row);
+    if (row.charge !== null) this.#find("wrong charge", `row ${row.id} charges an account that does not pay`);
+  }
+
+  #judgeReported(row: RequestRow, call: Call): void {
+    const { prompt, cached, completion, reasoning } = call.tokens;
+    const said = [prompt, cached, completion, reasoning, 0];
+    const kept = [row.input, row.cached, row.output, row.reasoning, row.cacheWrite];
+    if (row.basis !== "exact" || !call.reportsUsage || said.some((tokens, n) => tokens !== kept[n]))
+      this.#find("wrong tokens", `row ${row.id} (${row.basis}) has ${kept.join(", ")}; the upstream said ${said.join(", ")}`);
+  }
+
+  #judgeCharged(asked: Asked, row: RequestRow): void {
+    const hold = this.#holds.get(asked.number)?.find(({ id }) => id === asked.requestId);
+    if (hold === undefined) return this.#find("lost", `request ${asked.number} (${row.id}) was whole and has no hold`);
+    if (hold.state !== "settled") this.#find("lost", `request ${asked.number} (${row.id}) was whole and its hold is ${hold.state}`);
+  }
+
+  /** An error instead of an answer costs nothing. */
+  #judgeRefused(asked: Asked): void {
+    for (const hold of this.#holds.get(asked.number) ?? [])
+      if (this.#costOf(hold) !== 0n)
+        this.#find("wrong charge", `request ${asked.number} (${hold.id}) was refused with ${asked.code} and cost ${this.#costOf(hold)}`);
+  }
+
+  /** Before a client is told that what it costs cannot be stored now, the settlement is on the relay's disk. */
+  #judgePutAside(asked: Asked): void {
+    for (const hold of this.#holds.get(asked.number) ?? [])
+      if (hold.state !== "settled" && !this.#corrections.has(hold.id))
+        this.#find("lost", `request ${asked.number} (${hold.id}) was put aside to be settled later, and is ${hold.state}`);
+  }
+
+  judgeCalls(): void {
+    for (const [number, calls] of this.#calls) {
+      const asked = this.#asked.get(number);
+      if (asked === undefined) {
+        this.#find("unheld", `the upstream was asked for request ${number}, which nobody sent`);
+        continue;
+      }
+      if (!asked.isMetered) continue;
+      const hold = this.#holds.get(number)?.[0];
+      const first = Math.min(...calls.map((call) => call.arrivedAt));
+      if (hold === undefined) this.#find("unheld", `the upstream was asked for request ${number}, which has no hold`);
+      else if (hold.createdAt > first + CLOCK_SLACK_MS)
+        this.#find("unheld", `hold ${hold.id} was made ${hold.createdAt - first} ms after the upstream was asked`);
+    }
+  }
+
+  judgeHolds(): void {
+    for (const [number, holds] of this.#holds) {
+      const asked = this.#asked.get(number);
+      for (const hold of holds) this.#judgeHold(number, asked, hold);
+      if (holds.length > 1) this.#find("double", `request ${number} has the holds ${holds.map(({ id }) => id).join(", ")}`);
+    }
+  }
+
+  #judgeHold(number: number, asked: Asked | undefined, hold: HoldRow): void {
+    if (asked === undefined) return this.#find("double", `hold ${hold.id} is for request ${number}, which nobody sent`);
+    if (hold.accountId !== asked.accountId || hold.model !== asked.model)
+      this.#find("wrong charge", `hold ${hold.id} is of ${hold.accountId} for ${hold.model}, which did not ask for it`);
+    switch (hold.state) {
+      case "settled":
+        return this.#judgeSettled(asked, hold);
+      case "recovered":
+        return this.#judgeRecovered(asked, hold);
+      case "voided":
+        if (hold.charged !== 0n) this.#find("wrong charge", `hold ${hold.id} was voided and cost ${hold.charged}`);
+        return undefined;
+      default:
+        return this.#find("left open", `hold ${hold.id} is ${hold.state}`);
+    }
+  }
+
+  #judgeSettled(asked: Asked, hold: HoldRow): void {
+    const tokens = hold.basis === "exact" ? this.#reportedTo(asked, hold) : this.#estimated(asked, hold);
+    if (tokens === null) return;
+    if (tokens.prompt !== hold.inputTokens || tokens.completion !== hold.outputTokens)
+      this.#find("wrong tokens", `hold ${hold.id} has ${hold.inputTokens} and ${hold.outputTokens} tokens`);
+    const price = priceOf(hold.model, tokens);
+    if (hold.charged !== price || hold.writtenOff !== 0n)
+      this.#find("wrong charge", `hold ${hold.id} cost ${hold.charged} (${hold.writtenOff} written off); its tokens cost ${price}`);
+    // All answers of the upstream are small enough for what was set aside.
+    if (price > hold.amount) this.#find("wrong charge", `hold ${hold.id} of ${hold.amount} does not cover ${price}`);
+  }
+
+  #reportedTo(asked: Asked, hold: HoldRow): Tokens | null {
+    const call = this.#calls.get(asked.number)?.at(-1);
+    if (call?.reportsUsage === true) return call.tokens;
+    this.#find("wrong tokens", `hold ${hold.id} is settled as exact, and the upstream reported nothing`);
+    return null;
+  }
+
+  /** An estimate is bounded by the request that was sent and by what the upstream meant to say. */
+  #estimated(asked: Asked, hold: HoldRow): Tokens | null {
+    if (!this.#isWithin(asked, hold)) {
+      this.#find(
+        "wrong tokens",
+        `hold ${hold.id} (${hold.basis}) has ${hold.inputTokens} and ${hold.outputTokens} tokens, which is too many`,
+      );
+      return null;
+    }
+    return { prompt: hold.inputTokens, cached: 0, completion: hold.outputTokens, reasoning: 0 };
+  }
+
+  #isWithin(asked: Asked, hold: HoldRow): boolean {
+    const said = Math.max(0, ...(this.#calls.get(asked.number) ?? []).map((call) => call.text.length));
+    const [inputMax, outputMax] = [asked.bodyBytes, said].map((characters) => Math.ceil(characters * TOKENS_PER_CHARACTER) + 1);
+    return hold.inputTokens <= (inputMax ?? 0) && hold.outputTokens <= (outputMax ?? 0);
+  }
+
+  /** At most the last checkpoint, at most what was set aside, and at most what could have been delivered. */
+  #judgeRecovered(asked: Asked, hold: HoldRow): void {
+    const charged = hold.charged ?? 0n;
+    const most = hold.checkpointCharge < hold.amount ? hold.checkpointCharge : hold.amount;
+    if (charged > most) this.#find("over recovered", `hold ${hold.id} cost ${charged}, its last checkpoint ${hold.checkpointCharge}`);
+    if (hold.checkpointSeq === 0 && charged !== 0n) this.#find("over recovered", `hold ${hold.id} has no checkpoint and cost ${charged}`);
+    const isPriced =
+      charged === 0n ||
+      charged === priceOf(hold.model, { prompt: hold.inputTokens, cached: 0, completion: hold.outputTokens, reasoning: 0 });
+    if (!isPriced)
+      this.#find("wrong charge", `hold ${hold.id} was recovered at ${charged}, which is not the price of its checkpoint's tokens`);
+    if (charged !== 0n && !this.#isWithin(asked, hold))
+      this.#find("over recovered", `hold ${hold.id} counts ${hold.inputTokens} and ${hold.outputTokens} tokens, which is too many`);
+  }
+
+  /** Usage is charged once for a hold, and adds up to what the hold says. */
+  judgeTransfers(): void {
+    const usage = this.#books.transfers.filter((transfer) => transfer.code === "usage" || transfer.code === "usage_promo");
+    const byHold = Map.groupBy(usage, (transfer) => transfer.holdId);
+    const holds = new Map(this.#books.holds.map((hold) => [hold.id, hold]));
+    for (const [id, transfers] of byHold) {
+      const hold = holds.get(id ?? "");
+      const sum = transfers.reduce((total, transfer) => total + transfer.amount, 0n);
+      const codes = new Set(transfers.map((transfer) => transfer.code));
+      if (codes.size < transfers.length || sum !== (hold?.charged ?? 0n))
+        this.#find("double", `hold ${id} says ${hold?.charged ?? "nothing"}; its ${transfers.length} transfers move ${sum}`);
+    }
+    for (const hold of this.#books.holds)
+      if ((hold.charged ?? 0n) !== 0n && !byHold.has(hold.id))
+        this.#find("lost", `hold ${hold.id} cost ${hold.charged} and nothing was moved`);
+  }
+
+  /** What a hold cost in the end is the price of what its row says, and the row says what the upstream did. */
+  judgeCorrections(): void {
+    const holds = new Map(this.#books.holds.map((hold) => [hold.id, hold]));
+    for (const { holdId, cost } of this.#books.corrections) {
+      const [hold, row] = [holds.get(holdId), this.#rows.get(holdId)];
+      if (hold === undefined || row === undefined) {
+        this.#find("lost", `hold ${holdId} was corrected and is not there, or has no row`);
+        continue;
+      }
+      const number = numberIn(hold.model, hold.amount);
+      const isRefused = this.#asked.get(number)?.ending === "refused";
+      const tokens = { prompt: row.input, cached: row.cached, completion: row.output, reasoning: row.reasoning };
+      const price = isRefused ? 0n : priceOf(hold.model, tokens);
+      if (cost !== price || this.#costOf(hold) !== price)
+        this.#find("wrong charge", `hold ${holdId} was corrected to ${cost}; its tokens cost ${price}`);
+      const call = this.#calls.get(number)?.at(-1);
+      if (row.basis === "exact" && call !== undefined) this.#judgeReported(row, call);
+    }
+  }
+
+  /** Each wallet has what was given to it, less what its requests were charged. */
+  judgeWallets(): void {
+    const { wallets, lots, holds } = this.#books;
+    for (const wallet of wallets) {
+      const given = sumOf(lots.filter((lot) => lot.walletId === wallet.id).map((lot) => lot.amount));
+      const charged = sumOf(holds.filter((hold) => hold.accountId === wallet.accountId).map((hold) => this.#costOf(hold)));
+      if (wallet.balance !== given - charged || wallet.balance < 0n)
+        this.#find("wrong balance", `${wallet.id} has ${wallet.balance}: it was given ${given} and charged ${charged}`);
+      const open = sumOf(holds.filter((hold) => hold.accountId === wallet.accountId && hold.state === "open").map((hold) => hold.amount));
+      if (wallet.held !== open) this.#find("wrong balance", `${wallet.id} holds ${wallet.held}, its open holds ${open}`);
+    }
+  }
+
+  /** A hold that cost something has a row that says so, and nothing else has. */
+  judgeRows(): void {
+    for (const hold of this.#books.holds) {
+      const row = this.#rows.get(hold.id);
+      if (row === undefined && hold.state !== "voided") this.#find("lost", `hold ${hold.id} is ${hold.state} and has no row`);
+      if (row !== undefined && row.charge !== this.#costOf(hold))
+        this.#find("wrong charge", `row ${hold.id} says ${row.charge}, its hold ${this.#costOf(hold)}`);
+    }
+    const holds = new Set(this.#books.holds.map(({ id }) => id));
+    for (const row of this.#books.requests)
+      if (row.charge !== null && !holds.has(row.id)) this.#find("wrong charge", `row ${row.id} charges ${row.charge} and has no hold`);
+  }
+
+  judgeSums(): void {
+    const rows = Map.groupBy(this.#books.requests, (row) => row.accountId);
+    const sums = new Map(this.#books.sums.map((sum) => [sum.accountId, sum]));
+    for (const accountId of new Set([...rows.keys(), ...sums.keys()])) {
+      const own = rows.get(accountId) ?? [];
+      const charge = sumOf(own.map((row) => row.charge ?? 0n));
+      const sum = sums.get(accountId);
+      if (sum?.requests !== BigInt(own.length) || sum.charge !== charge)
+        this.#find(
+          "wrong sums",
+          `the sums of ${accountId} have ${sum?.requests} requests for ${sum?.charge}, its rows ${own.length} for ${charge}`,
+        );
+    }
+  }
+
+  judgeCredits(): void {
+    const wallets = new Map(this.#books.wallets.map((wallet) => [wallet.id, wallet.accountId]));
+    const lots = Map.groupBy(this.#books.lots, (lot) => lot.reference);
+    for (const credit of this.#evidence.credits) {
+      const found = lots.get(credit.reference) ?? [];
+      lots.delete(credit.reference);
+      if (found.length === 0 && !credit.isConfirmed) continue;
+      const [lot] = found;
+      if (found.length !== 1 || lot?.amount !== credit.nanos || wallets.get(lot.walletId) !== credit.accountId)
+        this.#find(
+          "wrong credit",
+          `credit ${credit.reference} of ${credit.nanos} is there as ${found.map(({ amount }) => amount).join(", ")}`,
+        );
+    }
+    for (const reference of lots.keys()) this.#find("wrong credit", `credit ${reference} was never given`);
+  }
+}
+
+function sumOf(amounts: readonly bigint[]): bigint {
+  return amounts.reduce((total, amount) => total + amount, 0n);
+}
