@@ -69,7 +69,8 @@ const CONTENT = Object.keys(REQUESTS.fields).filter((key) => key !== "id") as (k
 const KEY: readonly (keyof StoredRequest)[] = ["id"];
 
 /**
- * Stores requests that are not stored yet. One that was made from its hold gives way to the true one.
+ * Stores requests that are not stored yet. One that was made from its hold gives way to the true one, and one that was stored
+ * so late that nobody heard of it to how the answer ended then.
  * @param attempts of all of them.
  */
 export function* writeRequests(dialect: Dialect, given: readonly StoredRequest[], attempts: readonly StoredAttempt[]): Sql<void> {
@@ -82,7 +83,10 @@ export function* writeRequests(dialect: Dialect, given: readonly StoredRequest[]
   );
   const known = new Map(found.map((row) => objectOf(REQUESTS, row)).map((request) => [request.id, request]));
   const added = requests.filter((request) => !known.has(request.id));
-  const replaced = requests.filter((request) => known.get(request.id)?.marks === RECOVERED && request.marks !== RECOVERED);
+  const replaced = requests.filter((request) => {
+    const before = known.get(request.id);
+    return before !== undefined && givesWay(before, request);
+  });
   yield* insertRows(
     dialect,
     REQUESTS.table,
@@ -96,7 +100,9 @@ export function* writeRequests(dialect: Dialect, given: readonly StoredRequest[]
     columnsOf(REQUESTS, KEY),
     replaced.map((request) => [...valuesOf(REQUESTS, request, CONTENT), request.id]),
   );
-  const written = new Set([...added, ...replaced].map((request) => request.id));
+  // What was stored late has its attempts already; what was made from a hold has none.
+  const fromHolds = replaced.filter((request) => known.get(request.id)?.marks === RECOVERED);
+  const written = new Set([...added, ...fromHolds].map((request) => request.id));
   yield* insertRows(
     dialect,
     ATTEMPTS.table,
@@ -105,6 +111,11 @@ export function* writeRequests(dialect: Dialect, given: readonly StoredRequest[]
   );
   const gone = replaced.flatMap((request) => known.get(request.id) ?? []);
   yield* addSums(dialect, [...added, ...replaced], gone);
+}
+
+function givesWay(before: StoredRequest, request: StoredRequest): boolean {
+  if (before.marks === RECOVERED) return request.marks !== RECOVERED;
+  return before.errorCode === null && request.errorCode === "store_unavailable";
 }
 
 interface UsageSum {

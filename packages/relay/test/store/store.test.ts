@@ -166,6 +166,20 @@ test(
     await until(() => !["spool", "spool.taken"].some((name) => existsSync(join(dataDir, name))), 8_000);
     const result = await ledger.ask({ kind: "expire_lots", accountId: "acme" });
     expect(result.ok ? result.balances : result).toMatchObject({ balanceNanos: 970n, heldNanos: 0n });
+    // Both had been stored after all, when the lock was gone and nobody waited any more: the rows say how it ended.
+    const database = new DatabaseSync(join(dataDir, "millrace.db"), { readOnly: true });
+    const read = (sql: string): unknown[] =>
+      database
+        .prepare(sql)
+        .all()
+        .map((each) => Object.values(each));
+    expect(read("SELECT id, charge_nanos, error_code FROM requests ORDER BY id")).toEqual([
+      ["req_plain", 0, "store_unavailable"],
+      ["req_stream", 30, "store_unavailable"],
+    ]);
+    expect(read("SELECT requests, errors, charge_nanos FROM usage_sums WHERE period = 'day'")).toEqual([[2, 2, 30]]);
+    expect(read("SELECT count(*) FROM attempts")).toEqual([[2]]);
+    database.close();
   },
 );
 
