@@ -25,7 +25,7 @@ export class Changes {
     this.#onTrouble = onTrouble;
   }
 
-  /** @throws a {@link Refusal} when nothing was stored. */
+  /** @throws a {@link Refusal} when it is not known to be stored. */
   async write(caller: Caller, note: Note, writes: readonly ControlWrite[]): Promise<void> {
     const reason = await this.#store.write([...writes, auditWrite(caller, note)]);
     if (reason !== null) throw this.#notStored(note, reason);
@@ -58,7 +58,8 @@ export class Changes {
 
   #notStored({ action, target }: Note, reason: string): Refusal {
     this.#onTrouble(`${action} of ${target} was not stored: ${reason}`);
-    return new Refusal("store_unavailable", "The change could not be stored; nothing was changed.");
+    // A connection that breaks in the middle leaves nobody knowing.
+    return new Refusal("store_unavailable", "The database did not confirm the change. Look whether it was made before you repeat it.");
   }
 }
 

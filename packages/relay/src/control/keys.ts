@@ -6,6 +6,7 @@ import { SCOPES } from "../admission/grant.ts";
 import { budgetIdOf, newKeyRecord } from "../admission/keys.ts";
 import type { KeyBudget, KeyRecord, KeyRing, KeyWishes } from "../admission/keys.ts";
 import { networkFault } from "../config/network.ts";
+import { isAmount } from "../ledger/nanos.ts";
 import type { OperationOf } from "../ledger/operation.ts";
 import type { Accounts } from "./accounts.ts";
 import { maySee } from "./caller.ts";
@@ -179,6 +180,8 @@ function limitsOf(given: z.output<typeof KeyChange>["limits"]): KeyRecord["limit
 function budgetOf({ period, cap }: z.output<typeof Budgets>[number]): KeyBudget {
   const read = parseUsd(cap);
   if ("fault" in read) throw new Refusal("invalid_request", `The cap of the budget ${read.fault}.`);
+  // Asked here too: the budgets of a key are several operations, of which none may be refused alone.
+  if (!isAmount(read.value)) throw new Refusal("invalid_request", "The cap of the budget is too large.");
   return { period, capNanos: String(read.value) };
 }
 

@@ -31,7 +31,7 @@ const REFUSALS = {
   "415": "The body is not plain JSON.",
   "421": "A relay on loopback was asked under another name.",
   "429": "Too many wrong credentials came from this address.",
-  "503": "The database does not answer; nothing was changed.",
+  "503": "The database does not answer, or did not confirm a change.",
 } as const;
 
 type Status = keyof typeof REFUSALS;

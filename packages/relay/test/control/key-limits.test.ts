@@ -51,6 +51,7 @@ test.each<[Json]>([
   [{ budgets: [{ period: "day", cap: 1 }] }],
   [{ budgets: [{ period: "day", cap: "-1.00" }] }],
   [{ budgets: [{ period: "day", cap: "1.0000000001" }] }],
+  [{ budgets: ["2000000000", "1.00"].map((cap, at) => ({ period: ["day", "week"][at], cap })) }],
   [{ budgets: ["day", "day"].map((period) => ({ period, cap: "1.00" })) }],
   [{ budgets: ["day", "week", "month", "total", "day"].map((period) => ({ period, cap: "1.00" })) }],
   [{ limits: { rpm: 0 } }],
