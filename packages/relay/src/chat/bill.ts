@@ -13,6 +13,7 @@ import { budgetIdOf } from "../admission/keys.ts";
 import type { KeyRecord } from "../admission/keys.ts";
 import type { Model } from "../config/config.ts";
 import type { Ending, RequestRow } from "../insight/row.ts";
+import { lesser } from "../ledger/nanos.ts";
 import type { HoldMode } from "../ledger/state.ts";
 import type { Operation, OperationOf, Refused, Result } from "../ledger/operation.ts";
 import type { ClientRequest } from "../provider/provider.ts";
@@ -177,12 +178,15 @@ export class Bill {
   readonly #id: string;
   readonly #price: PriceAt | null;
   readonly #scope: Scope;
+  /** What is set aside by now. */
+  #heldNanos: bigint;
 
   constructor(till: Till, id: string, price: PriceAt | null, scope: Scope) {
     this.#till = till;
     this.#id = id;
     this.#price = price;
     this.#scope = scope;
+    this.#heldNanos = price === null ? 0n : amountOf(price, scope, scope.outputTokens);
   }
 
   /** Version of the price that the hold was made with; the settlement uses the same. Null where nothing is counted. */
@@ -199,8 +203,11 @@ export class Bill {
   async extend(outputTokens: number): Promise<number | Refused> {
     const covered = Math.min(outputTokens + WINDOW_TOKENS, this.#scope.outputMax);
     if (this.#price === null) return covered;
-    const result = await this.#till.ask({ kind: "extend", id: this.#id, toNanos: amountOf(this.#price, this.#scope, covered) });
-    return result.ok ? covered : result;
+    const toNanos = amountOf(this.#price, this.#scope, covered);
+    const result = await this.#till.ask({ kind: "extend", id: this.#id, toNanos });
+    if (!result.ok) return result;
+    this.#heldNanos = toNanos;
+    return covered;
   }
 
   /** Notes what would be charged if this process died now. */
@@ -215,13 +222,17 @@ export class Bill {
     } satisfies OperationOf<"checkpoint">);
   }
 
-  /** How the hold ends: at the price of what was used, or at nothing where no upstream had worked. */
+  /**
+   * How the hold ends: at the price of what was used, or at nothing where no upstream had worked. Our own estimate is never
+   * charged above what was set aside.
+   */
   endingOf({ usage, basis, endReason }: Pick<RequestRow, "usage" | "basis" | "endReason">): Ending {
     if (basis === "none") return { kind: "void", id: this.#id, endReason };
+    const costNanos = this.#costOf(usage);
     return {
       kind: "settle",
       id: this.#id,
-      costNanos: this.#costOf(usage),
+      costNanos: basis === "exact" ? costNanos : lesser(costNanos, this.#heldNanos),
       basis,
       inputTokens: usage.input,
       outputTokens: usage.output,

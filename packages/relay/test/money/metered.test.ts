@@ -83,6 +83,16 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
     expect(await shop.balance()).toMatchObject({ balance_nanos: String(500n * DOLLAR - costOf(row)), held_nanos: "0" });
   });
 
+  test("an answer without usage is estimated, and never charged above its hold", async () => {
+    shop = await open("500.00", { events: 10, eventBytes: 400, usage: "never" });
+    expect(readStream(await shop.ask({ ...SMALL, max_tokens: 10 })).outcome).toBe("complete");
+    const row = await shop.relay.row();
+    const hold = await shop.hold(row["id"]);
+    expect(row).toMatchObject({ basis: "estimated" });
+    expect(costOf(row)).toBeGreaterThan(BigInt(String(hold["amount"])));
+    expect(hold).toMatchObject({ charged: hold["amount"], written_off: 0n });
+  });
+
   test("a client that leaves pays for what was delivered, and its hold ends", async () => {
     shop = await open("500.00", { fault: { kind: "endless-stream" }, ratePerSecond: 100 });
     const leave = new AbortController();
