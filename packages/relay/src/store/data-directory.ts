@@ -39,7 +39,10 @@ export function openDataDirectory(path: string): DataDirectory {
       if (is) writeFileSync(mark, "", { mode: 0o600, flush: true });
       else rmSync(mark, { force: true });
     },
-    release: () => lock.close(),
+    release: () => {
+      // Asked twice where opening failed late.
+      if (lock.isOpen) lock.close();
+    },
   };
 }
 
