@@ -13,7 +13,7 @@ import { openBooks } from "../../src/store/open-store.ts";
 import { schemaSteps } from "../../src/store/schema.ts";
 import { read } from "../../src/store/sql.ts";
 import type { Dialect } from "../../src/store/sql.ts";
-import { credit, hold } from "../ledger/operations.ts";
+import { credit, hold, settle } from "../ledger/operations.ts";
 import { contentOf, DIALECTS, fill, newPlace } from "./places.ts";
 import type { Place } from "./places.ts";
 
@@ -191,6 +191,29 @@ describe.each(DIALECTS)("%s", (dialect) => {
   });
 });
 
+test("a settlement that waited in the spool file ends its hold after the restore, before recovery would", async () => {
+  const source = await placeOf("sqlite");
+  const seat = { node: "embedded", epoch: 1, leaseMs: 10 ** 13 };
+  await source.run(() =>
+    commitBatch({ dialect: "sqlite", now: null }, seat, [
+      { kind: "recover", node: seat.node },
+      { kind: "open_wallet", accountId: "acme", floorNanos: 0n },
+      credit("top-up", 1_000n),
+      hold("req_1", 100n),
+    ]),
+  );
+  writeFileSync(join(source.dataDir, "spool"), spoolLine("req_1", { ...settle("req_1", 0n), costNanos: "42" }));
+  const made = await backup(source);
+  expect([made.head.openHolds, made.tail.spooled]).toEqual([1, 1]);
+  const target = await placeOf("sqlite");
+  await restore(target);
+  const books = await openBooks({ ...target, durability: "process", onTrouble: () => undefined });
+  expect(await books.store.query("audit", {})).toEqual([]);
+  await books.close();
+  const [found] = await target.run(() => read("SELECT state, charged FROM holds", []));
+  expect(found).toMatchObject({ state: "settled", charged: 42n });
+});
+
 test("the file is its owner's alone, and no file is replaced that is not meant to be", async () => {
   const source = await placeOf("sqlite");
   await fill(source, { count: 50 });
@@ -224,10 +247,10 @@ test("a backup is lines of JSON that gzip unpacks: a head, rows by table, a tail
   });
 });
 
-function spoolLine(id: string): string {
+function spoolLine(id: string, ending: object | null = null): string {
   const usage = { input: 1, cachedInput: 0, cacheWrite: 0, output: 1, reasoning: 0 };
   const row = { id, at: 1, accountId: "a", keyId: "k", door: "chat", model: "m", upstream: null, upstreamModel: null, isStream: true };
   const more = { status: 200, endReason: "complete", errorCode: null, marks: [], usage, basis: "exact", priceId: null, attempts: [] };
   const times = { ttftMs: null, itlMeanMs: null, itlMaxMs: null, overheadMs: null, durationMs: 1, events: 1, bytesOut: 1 };
-  return JSON.stringify({ row: { ...row, ...more, ...times, chargeNanos: null, costNanos: null }, ending: null });
+  return JSON.stringify({ row: { ...row, ...more, ...times, chargeNanos: null, costNanos: null }, ending });
 }
