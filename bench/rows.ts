@@ -3,7 +3,6 @@
  * `--long` 10,000,000), then measures the start of a relay on it, what a dashboard asks of it while streams run, and
  * backup and restore. `--database postgres://...` takes an empty PostgreSQL database; `--plans` shows how rows are found.
  */
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,30 +13,17 @@ import { migrateSqlite } from "../packages/relay/src/store/migrate-sqlite.ts";
 import { Session } from "../packages/relay/src/store/postgres-session.ts";
 import { SqliteRunner } from "../packages/relay/src/store/sqlite-runner.ts";
 import { startOnData, startUpstream } from "./arms.ts";
-import type { Arm } from "./arms.ts";
-import { runStreams } from "./load.ts";
-import { rssBytes } from "./processes.ts";
 import { fillRows } from "./rows-fill.ts";
 import { questionsAt } from "./rows-questions.ts";
+import { ask, command, felt, LOAD } from "./rows-work.ts";
+import type { Asked } from "./rows-work.ts";
 import { quantile } from "./stats.ts";
 
 const ROWS = 200_000;
 const ROWS_LONG = 10_000_000;
 const STARTS = 5;
 const START_MUST_MS = 2_000;
-const LOAD = { streams: 100, rate: 20 };
 const QUIET_SECONDS = 8;
-const PROBE_EVERY_MS = 10;
-
-const ROOT = join(import.meta.dirname, "..");
-const CLI = "packages/relay/src/cli/main.ts";
-
-interface Asked {
-  readonly name: string;
-  readonly ms: readonly number[];
-  readonly rows: number;
-  readonly plan: readonly string[];
-}
 
 export async function runRows(args: readonly string[]): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -133,70 +119,12 @@ async function measureQuestions(
   }
 }
 
-function ask(place: string, nowMs: number): Promise<Asked[]> {
-  const child = spawn(process.execPath, ["bench/rows-asker.ts", place, String(nowMs)], { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
-  let output = "";
-  child.stdout.on("data", (bytes: Buffer) => (output += bytes.toString()));
-  return new Promise((resolve, reject) => {
-    child.on("close", (code) => {
-      if (code === 0)
-        resolve(
-          output
-            .trimEnd()
-            .split("\n")
-            .map((line) => JSON.parse(line) as Asked),
-        );
-      else reject(new Error(`asking ended with ${code}`));
-    });
-  });
-}
-
-/** Streams and probes for as long as the work takes. */
-async function felt(relay: Arm, work: () => Promise<unknown>): Promise<{ transit: number[]; probe: number[] }> {
-  let isOver = false;
-  const done = work().finally(() => (isOver = true));
-  const transit: number[] = [];
-  const streaming = (async () => {
-    while (!isOver) transit.push(...(await runStreams(relay, { ...LOAD, seconds: 2 })).transit);
-  })();
-  const probe: number[] = [];
-  while (!isOver) {
-    const startedAt = performance.now();
-    await (await fetch(`http://127.0.0.1:${relay.port}/healthz`)).text();
-    probe.push(performance.now() - startedAt);
-    await new Promise((resolve) => setTimeout(resolve, PROBE_EVERY_MS));
-  }
-  await Promise.all([done, streaming]);
-  return { transit, probe };
-}
-
 async function measureBackup(directory: string): Promise<void> {
   const file = join(directory, "backup.gz");
   const backup = await command(["backup", file, "--data", directory]);
   say(`  backup ${seconds(backup.ms)}, ${megabytes(statSync(file).size)}, at most ${megabytes(backup.rssMax)} of memory`);
   const restore = await command(["restore", file, "--data", join(directory, "restored")]);
   say(`  restore ${seconds(restore.ms)}, at most ${megabytes(restore.rssMax)} of memory`);
-}
-
-async function command(args: readonly string[]): Promise<{ ms: number; rssMax: number }> {
-  const startedAt = performance.now();
-  const env = { PATH: process.env["PATH"] };
-  const child = spawn(process.execPath, [CLI, ...args], { cwd: ROOT, env, stdio: ["ignore", "ignore", "inherit"] });
-  let rssMax = 0;
-  const timer = setInterval(() => (rssMax = Math.max(rssMax, child.pid === undefined ? 0 : rssOf(child.pid))), 50);
-  const code = await new Promise((resolve) => child.on("close", resolve));
-  clearInterval(timer);
-  if (code !== 0) throw new Error(`${args[0]} ended with ${String(code)}`);
-  return { ms: performance.now() - startedAt, rssMax };
-}
-
-/** It may have ended between two looks. */
-function rssOf(pid: number): number {
-  try {
-    return rssBytes(pid);
-  } catch {
-    return 0;
-  }
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {
