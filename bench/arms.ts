@@ -61,6 +61,21 @@ export async function startUpstream(): Promise<Arm> {
 /** Millrace as it ships, answering for an account that pays or for one that does not; `power` syncs every commit to the disk. */
 export async function startMillrace(upstreamPort: number, name: "millrace" | "metered" | "metered, power"): Promise<Arm> {
   const directory = mkdtempSync(join(tmpdir(), "millrace-bench-"));
+  const { port, child } = await serveOn(directory, upstreamPort, `durability: ${name === "metered, power" ? "power" : "process"}`);
+  const key = name === "millrace" ? KEY : await meteredKey(port);
+  return { name, key, port, pid: child.pid ?? null, stop: stopper(child, directory) };
+}
+
+/** Millrace on data that is there, and stays there; and how long it took to be ready. */
+export async function startOnData(directory: string, upstreamPort: number, setting: string): Promise<Arm & { readonly startMs: number }> {
+  const startedAt = performance.now();
+  const { port, child } = await serveOn(directory, upstreamPort, setting);
+  const startMs = performance.now() - startedAt;
+  if (!(await fetch(`http://127.0.0.1:${port}/readyz`)).ok) throw new Error("the relay listens, but is not ready");
+  return { name: "millrace", key: KEY, port, pid: child.pid ?? null, stop: stopper(child), startMs };
+}
+
+async function serveOn(directory: string, upstreamPort: number, setting: string): Promise<{ port: number; child: ChildProcess }> {
   const port = await freePort();
   const file = join(directory, "config.yaml");
   const lines = [
@@ -69,13 +84,12 @@ export async function startMillrace(upstreamPort: number, name: "millrace" | "me
     "models:",
     '  m: { upstreams: [ { upstream: up, model: m } ], price: { input: "1.00", cached_input: "0.10", output: "2.00" } }',
     "log: { level: warn }",
-    `durability: ${name === "metered, power" ? "power" : "process"}`,
+    setting,
   ];
   writeFileSync(file, `${lines.join("\n")}\n`);
   const args = ["packages/relay/src/cli/main.ts", "serve", "--config", file, "--port", String(port), "--data", directory];
   const { child } = await launch(process.execPath, args, { MILLRACE_KEY: KEY, MILLRACE_ADMIN_TOKEN: ADMIN_TOKEN }, /listening on/);
-  const key = name === "millrace" ? KEY : await meteredKey(port);
-  return { name, key, port, pid: child.pid ?? null, stop: stopper(child, directory) };
+  return { port, child };
 }
 
 /** A key of an account with more credit than any run uses. */

@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: what Millrace adds to a stream, with nginx as the control in the same run. Rounds are interleaved;
  * CPU comes from the kernel's books; figures are medians over rounds with their interquartile range, ratios to nginx
- * in the same round beside them. `--rounds N --streams N --rate N --seconds N --json --force`.
+ * in the same round beside them. `--rounds N --streams N --rate N --seconds N --json --force`. With `--rows` it asks
+ * something else, see `rows.ts`.
  */
 import { parseArgs } from "node:util";
 import { startMillrace, startNginx, startUpstream } from "./arms.ts";
@@ -10,6 +11,11 @@ import { runPlain, runSingle, runStreams } from "./load.ts";
 import { busyShare, cpuMicros, rssBytes } from "./processes.ts";
 import { quantile, spreadOf } from "./stats.ts";
 
+if (process.argv.includes("--rows")) {
+  const { runRows } = await import("./rows.ts");
+  await runRows(process.argv.slice(2));
+  process.exit(0);
+}
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },

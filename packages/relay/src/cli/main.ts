@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { addAccountCommands } from "./account.ts";
 import { addAuditCommands } from "./audit.ts";
+import { addBackupCommands } from "./backup.ts";
 import { addCreditCommands } from "./credit.ts";
 import { addKeyCommands } from "./key.ts";
 import { addMemberCommands } from "./member.ts";
@@ -61,6 +62,7 @@ addKeyCommands(program);
 addMemberCommands(program);
 addUsageCommands(program);
 addAuditCommands(program);
+addBackupCommands(program);
 
 try {
   await program.parseAsync();

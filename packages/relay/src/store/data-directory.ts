@@ -1,6 +1,6 @@
 /** The directory that a relay has to itself: its lock, and its name among several relays. */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -12,6 +12,10 @@ export interface DataDirectory {
    * it, for directories are copied.
    */
   readonly node: string;
+  /** A restore into it was begun and is not done: what lies here is no data. */
+  readonly isHalfRestored: boolean;
+  /** Says so to whoever opens it later, or that it is done. */
+  markHalfRestored(is: boolean): void;
   release(): void;
 }
 
@@ -26,7 +30,20 @@ export function openDataDirectory(path: string): DataDirectory {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   const lock = takeLock(path);
   if (lock === null) throw new DataDirectoryBusy(`another process uses ${path}: stop it, or choose another directory with --data`);
-  return { path, node: `${hostname()}:${nodeIn(path)}`, release: () => lock.close() };
+  const mark = join(path, "restoring");
+  return {
+    path,
+    node: `${hostname()}:${nodeIn(path)}`,
+    isHalfRestored: existsSync(mark),
+    markHalfRestored: (is) => {
+      if (is) writeFileSync(mark, "", { mode: 0o600, flush: true });
+      else rmSync(mark, { force: true });
+    },
+    release: () => {
+      // Asked twice where opening failed late.
+      if (lock.isOpen) lock.close();
+    },
+  };
 }
 
 function takeLock(path: string): DatabaseSync | null {

@@ -171,6 +171,13 @@ export function schemaSteps(dialect: Dialect): readonly string[] {
   return [...first, ...SHARED.map((step) => shapeFor(dialect, step(dialect)))];
 }
 
+/** The version at which one kind of database has the shape that another has at `version`; below 1 where there was none yet. */
+export function versionIn(target: Dialect, dialect: Dialect, version: number): number {
+  const head = SQLITE_FIRST.length - POSTGRES_FIRST.length;
+  const asSqlite = dialect === "sqlite" ? version : version + head;
+  return target === "sqlite" ? asSqlite : asSqlite - head;
+}
+
 /** Sums of the rows of an older database. */
 function sumsOf(period: string): string {
   const ms = period === "hour" ? 3_600_000 : 86_400_000;

@@ -153,6 +153,11 @@ function lineOf({ row, ending }: SpoolEntry): string {
   return JSON.stringify({ row, ending: ending?.kind === "settle" ? { ...ending, costNanos: String(ending.costNanos) } : ending });
 }
 
+/** The line is one that a drain would store. */
+export function isSpoolEntry(line: string): boolean {
+  return entryOf(line) !== null;
+}
+
 /** A line that is no entry was torn by a crash before it was acknowledged. */
 function entryOf(line: string): SpoolEntry | null {
   try {

@@ -17,6 +17,8 @@ test.each(
     ...["", "create", "list", "revoke"].map((word) => ["member", word]),
     ...["", "list", "verify"].map((word) => ["audit", word]),
     ["usage"],
+    ["backup"],
+    ["restore"],
     ["request"],
     ["request", "show"],
   ].map((given) => {
@@ -52,6 +54,8 @@ test.each(
     ["credit", "list"],
     ["audit", "list", "--limit", "all"],
     ["request", "show"],
+    ["backup"],
+    ["restore", "a", "b"],
     ["simulate", "--ttft", "soon"],
     ["simulate", "--fault", "nonsense"],
   ].map((words) => [words.join(" "), words] as const),

@@ -7,6 +7,8 @@ import { newKeyRecord } from "../../src/admission/keys.ts";
 import type { RequestRow } from "../../src/insight/row.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import type { Books } from "../../src/store/open-store.ts";
+import { newPostgresSchema } from "../ledger/stores.ts";
+import { postgresIsDue } from "../support/postgres.ts";
 import { until } from "../simulator/raw-client.ts";
 
 let dataDir: string;
@@ -187,6 +189,15 @@ test("a data directory belongs to one process", async () => {
   const store = await openStore();
   await expect(openStore()).rejects.toThrow("another process uses");
   await closeStore(store);
+  await openStore();
+});
+
+test.runIf(postgresIsDue())("a PostgreSQL that may forget is refused with its reason, and the directory is free again", async () => {
+  const connection = await newPostgresSchema();
+  const options = encodeURIComponent(connection.options ?? "");
+  const url = `postgres://${connection.user}@${connection.host}:${connection.port}/${connection.database}?options=${options}`;
+  const refused = openBooks({ dataDir, database: { kind: "postgres", url }, durability: "power", onTrouble: () => undefined });
+  await expect(refused).rejects.toThrow('durability "power" needs fsync = on');
   await openStore();
 });
 

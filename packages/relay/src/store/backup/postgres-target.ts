@@ -1,0 +1,80 @@
+/** New tables in PostgreSQL, made and filled in one transaction. */
+import { auditLedger } from "../ledger-audit.ts";
+import type { Breach } from "../ledger-audit.ts";
+import { assertServer, lockSchema, makeSteps } from "../migrate-postgres.ts";
+import type { Session } from "../postgres-session.ts";
+import { schemaSteps } from "../schema.ts";
+import { insertRows } from "../sql.ts";
+import type { SqlValue } from "../sql.ts";
+import { layoutOf } from "./layout.ts";
+import type { TableLayout } from "./layout.ts";
+import { nameOf, openPatient } from "./postgres-open.ts";
+import type { RestoreTarget } from "./target.ts";
+
+/** What PostgreSQL says to the one character that its text cannot hold. */
+const NO_SUCH_CHARACTER = "22021";
+
+/** @throws with a sentence when it has our tables already, or does not answer. */
+export async function openPostgresTarget(url: string): Promise<RestoreTarget> {
+  const session = await openPatient(url);
+  try {
+    await assertServer(session);
+    await session.execute("BEGIN");
+    if ((await lockSchema(session)) > 0)
+      throw new Error(`${nameOf(url)} has Millrace's tables already: restore into an empty database, createdb makes one`);
+    return new PostgresTarget(session, nameOf(url));
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+class PostgresTarget implements RestoreTarget {
+  readonly dialect = "postgres";
+  readonly name: string;
+  readonly #session: Session;
+  #version = 0;
+
+  constructor(session: Session, name: string) {
+    this.#session = session;
+    this.name = name;
+  }
+
+  async begin(version: number): Promise<void> {
+    this.#version = version;
+    await makeSteps(this.#session, 0, version);
+    // Steps make rows of their own, which the backup has too.
+    for (const { name } of layoutOf("postgres", version).toReversed()) await this.#session.execute(`DELETE FROM ${name}`);
+    // References are looked up by plans that are made while the tables are empty, and kept.
+    await this.#session.execute("SET LOCAL enable_seqscan = off");
+  }
+
+  async insert(table: TableLayout, rows: readonly (readonly SqlValue[])[]): Promise<void> {
+    try {
+      await this.#session.run(insertRows("postgres", table.name, table.columns, rows));
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== NO_SUCH_CHARACTER) throw error;
+      throw new Error(`a text in ${table.name} has the character U+0000, which PostgreSQL cannot hold`, { cause: error });
+    }
+  }
+
+  async finish(): Promise<readonly Breach[]> {
+    await makeSteps(this.#session, this.#version, schemaSteps("postgres").length);
+    await this.#session.execute("SET LOCAL enable_seqscan = on");
+    for (const { name } of layoutOf("postgres", schemaSteps("postgres").length)) await this.#session.execute(`ANALYZE ${name}`);
+    return await this.#session.run(auditLedger());
+  }
+
+  async keep(): Promise<void> {
+    try {
+      await this.#session.execute("COMMIT");
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`${this.name} did not say whether it kept everything (${reason}): empty it, and restore again`, { cause: error });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#session.close();
+  }
+}

@@ -1,0 +1,84 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { checkBackup } from "../../src/store/backup/read.ts";
+import { writeBackup } from "../../src/store/backup/write.ts";
+import { run, start } from "../cli/command.ts";
+import { until } from "../simulator/raw-client.ts";
+import { contentOf, DIALECTS, fill, newPlace } from "./places.ts";
+import type { Place } from "./places.ts";
+
+const KILLS = process.env["MILLRACE_LONG"] === "1" ? 40 : 4;
+const MANY = 30_000;
+
+let directory: string;
+let file: string;
+let source: Place;
+let content: Awaited<ReturnType<typeof contentOf>>;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "millrace-killed-"));
+  file = join(directory, "backup.gz");
+  source = await newPlace("sqlite");
+  await fill(source, { count: 300, isEnded: true });
+  await source.run(function* () {
+    const values =
+      "'a', 'k', 'chat', 'm', 'u', 'm', 1, 200, 'complete', NULL, '', 1, 0, 0, 1, 0, 'exact', 1, 1, 1.5, 1, 1, 1, 1, NULL, NULL, NULL";
+    const sql = `INSERT INTO requests SELECT 'req_many_' || value, value, ${values} FROM (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < ${MANY}) SELECT value FROM n)`;
+    yield { kind: "write", sql, types: [], rows: [[]] };
+  });
+  await writeBackup({ file, force: false, onProgress: () => undefined, ...source });
+  content = await contentOf(source);
+}, 60_000);
+afterAll(async () => {
+  await source.remove();
+  rmSync(directory, { recursive: true });
+});
+
+test.each(DIALECTS)(
+  "%s: a restore that is killed leaves nothing that looks like data, and can be run again",
+  { timeout: 60_000 + KILLS * 5_000 },
+  async (dialect) => {
+    let kills = 0;
+    for (let n = 0; n < KILLS; n++) {
+      const place = await newPlace(dialect);
+      const mark = join(place.dataDir, "restoring");
+      const child = start(["restore", file], { env: place.env });
+      await until(() => existsSync(mark) || child.child.exitCode !== null, 15_000);
+      await new Promise((resolve) => setTimeout(resolve, (n / KILLS) * (dialect === "sqlite" ? 300 : 1_500)));
+      child.child.kill("SIGKILL");
+      const { code } = await child.exited;
+      if (code !== 0) {
+        kills += 1;
+        expect(code).toBe("SIGKILL");
+        if (dialect === "sqlite") expect(readdirSync(place.dataDir)).not.toContain("millrace.db");
+        else expect(await place.hasTables()).toBe(false);
+        const started = await run(["key", "list"], { env: place.env });
+        expect(started).toMatchObject({ code: 1, out: "" });
+        expect(started.err).toMatch(/^millrace: a restore into .* was cut short: run it again, or remove the directory\n$/);
+        expect(await run(["restore", file], { env: place.env })).toMatchObject({ code: 0 });
+      }
+      expect(existsSync(mark)).toBe(false);
+      expect(await contentOf(place)).toEqual(content);
+      expect(readdirSync(place.dataDir).filter((name) => name.includes("restoring"))).toEqual([]);
+      await place.remove();
+    }
+    expect(kills).toBeGreaterThan(0);
+  },
+);
+
+test("a backup that is killed or stopped leaves no file of its name", { timeout: 60_000 }, async () => {
+  for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+    const cut = join(directory, `${signal}.gz`);
+    const child = start(["backup", cut], { env: source.env });
+    await until(() => child.child.exitCode !== null || readdirSync(directory).some((name) => name.startsWith(`${signal}.gz.`)), 15_000);
+    child.child.kill(signal);
+    const { code, err } = await child.exited;
+    // It was done before the signal came.
+    if (code === 0) await checkBackup(cut, () => undefined);
+    else expect([signal, code, existsSync(cut)]).toEqual([signal, signal === "SIGKILL" ? "SIGKILL" : 1, false]);
+    if (code === 1) expect(err).toBe("millrace: the backup was stopped, and nothing is left of it\n");
+  }
+  expect(readdirSync(directory).filter((name) => name.startsWith("SIGTERM.gz."))).toEqual([]);
+});
