@@ -1,4 +1,5 @@
 /** Without any provider key the product still answers: the simulator stands in as upstream `demo`. */
+import { readWrittenPrice } from "@millrace/policy/price-written";
 import type { Config, Upstream } from "../config/config.ts";
 import { DEMO_SCENARIO } from "./scenario.ts";
 import { startSimulator } from "./simulator.ts";
@@ -11,6 +12,9 @@ const TIMEOUTS: Upstream["timeouts"] = {
   transportIdleMs: 60_000,
   totalMs: 3_600_000,
 };
+
+/** Nobody pays for the simulator: a price is there so that accounts that pay can be tried. USD per million tokens. */
+const PRICE = readWrittenPrice({ input: "0.15", cached_input: "0.015", output: "0.60" });
 
 /** The same configuration when it has upstreams, else one whose only upstream is a simulator that was started here. */
 export async function addDemo(config: Config): Promise<{ config: Config; simulator: Simulator | null }> {
@@ -35,6 +39,7 @@ export async function addDemo(config: Config): Promise<{ config: Config; simulat
       upstreams: new Map([["demo", demo]]),
       models: new Map([["demo", { name: "demo", routes: [{ upstream: "demo", model: "demo" }], isListed: true }]]),
       takesAnyModel: ["demo"],
+      ...("price" in PRICE ? { prices: { ...config.prices, prices: new Map([["demo", [{ ...PRICE.price, id: "demo" }]]]) } } : {}),
     },
     simulator,
   };
