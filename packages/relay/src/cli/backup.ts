@@ -20,10 +20,10 @@ export function addBackupCommands(program: Command): void {
       .option("--data <dir>", "data directory (./data)")
       .option("--config <file>", "configuration file that names the database")
       .option("--json", "print JSON");
-  common(program.command("backup <file>").description("write everything into a file, also while a relay runs"))
+  common(program.command("backup <file>").description("write everything into a file"))
     .option("--force", "replace the file if it exists")
     .action(runBackup);
-  common(program.command("restore <file>").description("bring a backup back, into an empty database")).action(runRestore);
+  common(program.command("restore <file>").description("bring a backup back")).action(runRestore);
 }
 
 async function runBackup(file: string, given: Place & { force?: boolean }): Promise<void> {

@@ -28,13 +28,13 @@ program
 
 program
   .command("check <file>")
-  .description("check a configuration file: every mistake at once, with its place")
+  .description("name every mistake of a configuration file")
   .option("--json", "print JSON")
   .action(async (file: string, given: { json?: boolean }) => (await import("./check.ts")).runCheck(file, given));
 
 program
   .command("simulate")
-  .description("start the built-in OpenAI-compatible upstream, with scripted faults")
+  .description("start a simulated upstream, with faults")
   .option("--host <host>", "address to listen on (127.0.0.1)")
   .option("--port <number>", "port to listen on (a free one)", wholeNumber)
   .option("--ttft <time>", "time to the first token, e.g. 80ms")
