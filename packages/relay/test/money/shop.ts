@@ -62,10 +62,15 @@ export class Shop {
   static async open(
     credit: string,
     scenario: Partial<Scenario>,
-    more: Partial<Omit<RelaySetup, "upstreams">> & { readonly upstream?: Partial<RelaySetup["upstreams"][string]> } = {},
+    more: Partial<Omit<RelaySetup, "upstreams">> & {
+      readonly upstream?: Partial<RelaySetup["upstreams"][string]>;
+      /** A second upstream, `b`. */
+      readonly fallback?: RelaySetup["upstreams"][string];
+    } = {},
   ): Promise<Shop> {
-    const { upstream, ...setup } = more;
-    const relay = await startRelay({ upstreams: { a: { simulator: { scenario }, ...upstream } }, prices: PRICES, ...setup });
+    const { upstream, fallback, ...setup } = more;
+    const upstreams = { a: { simulator: { scenario }, ...upstream }, ...(fallback === undefined ? {} : { b: fallback }) };
+    const relay = await startRelay({ upstreams, prices: PRICES, ...setup });
     const account = await adminOf(relay, "POST", "accounts", { name: "shop", metered: true });
     const id = String(account["id"]);
     if (credit !== "0") await adminOf(relay, "POST", `accounts/${id}/credits`, { amount: credit, reason: "test", reference: "grant-1" });
