@@ -75,6 +75,11 @@ export async function startOnData(directory: string, upstreamPort: number, setti
   return { name: "millrace", key: KEY, port, pid: child.pid ?? null, stop: stopper(child), startMs };
 }
 
+/** A question to the control API as its owner. */
+export async function askAdmin(port: number, path: string): Promise<Response> {
+  return await fetch(`http://127.0.0.1:${port}/admin/api/${path}`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+}
+
 async function serveOn(directory: string, upstreamPort: number, setting: string): Promise<{ port: number; child: ChildProcess }> {
   const port = await freePort();
   const file = join(directory, "config.yaml");

@@ -1,51 +1,46 @@
-/** What a dashboard asks of ninety days, as statements: the sums by each of their names, and pages of requests. */
-import type { SqlValue } from "../packages/relay/src/store/sql.ts";
+/** What a dashboard asks of ninety days: sums by each of their names, and pages of requests. */
 import { DAY_MS, DAYS } from "./rows-fill.ts";
 
 export interface Question {
   readonly name: string;
-  /** What it must stay below, in milliseconds. */
-  readonly mustMs: number;
-  readonly sql: string;
-  readonly params: readonly SqlValue[];
+  /** Below `/admin/api/`. */
+  readonly path: string;
+  /** How much of a list is asked for: its first page, or all that a chart needs. */
+  readonly pages: "first" | "all";
 }
 
-const MUST_MS = 500;
-const SUMS = ["requests", "errors", "input_tokens", "cached_input_tokens", "output_tokens", "charge_nanos", "cost_nanos"]
-  .map((name) => `CAST(SUM(${name}) AS BIGINT) AS ${name}`)
-  .join(", ");
+/** No answer may take longer, all its pages together. */
+export const ANSWER_MUST_MS = 500;
 /** An account that makes many requests, and one that makes few. */
 const BUSY = "acct_0";
 const QUIET = "acct_400";
 
 export function questionsAt(nowMs: number): Question[] {
-  const from = nowMs - DAYS * DAY_MS;
-  const today = nowMs - DAY_MS;
+  const ninety = `from=${iso(nowMs - DAYS * DAY_MS)}&to=${iso(nowMs)}&limit=500`;
+  const usage = (name: string, wish: string, pages: Question["pages"]): Question => ({
+    name: `usage ${name}`,
+    path: `usage?${wish}`,
+    pages,
+  });
+  const requests = (name: string, wish: string): Question => ({ name: `requests ${name}`, path: `requests?${wish}`, pages: "first" });
   return [
-    sums("a line for each day", "starts_at", "period = 'day' AND starts_at >= ?", [from]),
-    sums("by model and day", "starts_at, model", "period = 'day' AND starts_at >= ?", [from]),
-    sums("by account and day", "starts_at, account_id", "period = 'day' AND starts_at >= ?", [from]),
-    sums("by upstream and day", "starts_at, upstream", "period = 'day' AND starts_at >= ?", [from]),
-    sums("by account, whole", "account_id", "period = 'day' AND starts_at >= ?", [from]),
-    sums("by key, whole", "key_id", "period = 'day' AND starts_at >= ?", [from]),
-    sums("one account by day", "starts_at, model", "period = 'day' AND starts_at >= ? AND account_id = ?", [from, BUSY]),
-    sums("the last day by hour", "starts_at, model", "period = 'hour' AND starts_at >= ?", [today]),
-    requests("newest requests", "at >= ?", [from]),
-    requests("a page from the middle", "(at, id) < (?, ?)", [nowMs - 45 * DAY_MS, "req_m"]),
-    requests("a busy account's requests", "account_id = ?", [BUSY]),
-    requests("a quiet account's requests", "account_id = ?", [QUIET]),
-    requests("newest of one key", "key_id = ?", ["key_801"]),
-    requests("newest that failed", "status = ?", [502]),
-    requests("an end reason that none has", "end_reason = ?", ["key_revoked"]),
-    requests("newest of one model of one account", "account_id = ? AND model = ?", [QUIET, "model-0"]),
+    usage("by model, 90 days, a chart", `by=model&${ninety}`, "all"),
+    usage("by upstream, 90 days, a chart", `by=upstream&${ninety}`, "all"),
+    usage("by account, 90 days, a page", `by=account&${ninety}`, "first"),
+    usage("by key, 90 days, a page", `by=key&${ninety}`, "first"),
+    usage("of one account by model, 90 days, a chart", `by=model&account_id=${BUSY}&${ninety}`, "all"),
+    usage("by model and hour, a day, a chart", `every=hour&by=model&limit=500&from=${iso(nowMs - DAY_MS)}&to=${iso(nowMs)}`, "all"),
+    requests("newest", ""),
+    requests("from the middle", `to=${iso(nowMs - 45 * DAY_MS)}`),
+    requests("of a busy account", `account_id=${BUSY}`),
+    requests("of a quiet account", `account_id=${QUIET}`),
+    requests("of one key", "key_id=key_801"),
+    requests("of one model of one account", `account_id=${QUIET}&model=model-0`),
+    requests("that failed", "status=502"),
+    requests("with an end reason that none has", "end_reason=key_revoked"),
   ];
 }
 
-function sums(name: string, group: string, where: string, params: readonly SqlValue[]): Question {
-  const sql = `SELECT ${group}, ${SUMS} FROM usage_sums WHERE ${where} GROUP BY ${group} ORDER BY ${group}`;
-  return { name: `sums ${name}`, mustMs: MUST_MS, sql, params };
-}
-
-function requests(name: string, where: string, params: readonly SqlValue[]): Question {
-  return { name, mustMs: MUST_MS, sql: `SELECT * FROM requests WHERE ${where} ORDER BY at DESC, id DESC LIMIT 100`, params };
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
 }

@@ -13,12 +13,14 @@ const CLI = "packages/relay/src/cli/main.ts";
 export interface Asked {
   readonly name: string;
   readonly ms: readonly number[];
-  readonly rows: number;
-  readonly plan: readonly string[];
+  readonly lines: number;
 }
 
-export function ask(place: string, nowMs: number): Promise<Asked[]> {
-  const child = spawn(process.execPath, ["bench/rows-asker.ts", place, String(nowMs)], { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
+export function ask(port: number, nowMs: number): Promise<Asked[]> {
+  const child = spawn(process.execPath, ["bench/rows-asker.ts", String(port), String(nowMs)], {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let output = "";
   child.stdout.on("data", (bytes: Buffer) => (output += bytes.toString()));
   return new Promise((resolve, reject) => {

@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- --rows [N]`: what many rows cost. Fills a database with N requests over ninety days (200,000; with
  * `--long` 10,000,000), then measures the start of a relay on it, what a dashboard asks of it while streams run, and
- * backup and restore. `--database postgres://...` takes an empty PostgreSQL database; `--plans` shows how rows are found.
+ * backup and restore. `--database postgres://...` takes an empty PostgreSQL database.
  */
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
@@ -14,7 +14,7 @@ import { Session } from "../packages/relay/src/store/postgres-session.ts";
 import { SqliteRunner } from "../packages/relay/src/store/sqlite-runner.ts";
 import { startOnData, startUpstream } from "./arms.ts";
 import { fillRows } from "./rows-fill.ts";
-import { questionsAt } from "./rows-questions.ts";
+import { ANSWER_MUST_MS } from "./rows-questions.ts";
 import { ask, command, felt, LOAD } from "./rows-work.ts";
 import type { Asked } from "./rows-work.ts";
 import { quantile } from "./stats.ts";
@@ -29,18 +29,18 @@ export async function runRows(args: readonly string[]): Promise<void> {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { rows: { type: "boolean" }, long: { type: "boolean" }, plans: { type: "boolean" }, database: { type: "string" } },
+    options: { rows: { type: "boolean" }, long: { type: "boolean" }, database: { type: "string" } },
   });
   const count = Number(positionals[0] ?? (values.long === true ? ROWS_LONG : ROWS));
   const directory = mkdtempSync(join(tmpdir(), "millrace-bench-rows-"));
   try {
-    await measure(count, directory, values.database ?? join(directory, "millrace.db"), values.plans ?? false);
+    await measure(count, directory, values.database ?? join(directory, "millrace.db"));
   } finally {
     rmSync(directory, { recursive: true });
   }
 }
 
-async function measure(count: number, directory: string, place: string, withPlans: boolean): Promise<void> {
+async function measure(count: number, directory: string, place: string): Promise<void> {
   const isPostgres = place.startsWith("postgres");
   const nowMs = Date.now();
   say(
@@ -50,9 +50,9 @@ async function measure(count: number, directory: string, place: string, withPlan
   say(`  filled in ${seconds(filledIn)}${isPostgres ? "" : `, ${megabytes(statSync(place).size)}`}`);
   const upstream = await startUpstream();
   try {
-    const setting = isPostgres ? `database: ${place}` : "durability: process";
-    await measureStarts(directory, upstream.port, isPostgres ? `${setting}\ndurability: process` : setting);
-    await measureQuestions(directory, upstream.port, isPostgres ? `${setting}\ndurability: process` : setting, place, nowMs, withPlans);
+    const setting = isPostgres ? `database: ${place}\ndurability: process` : "durability: process";
+    await measureStarts(directory, upstream.port, setting);
+    await measureQuestions(directory, upstream.port, setting, nowMs);
   } finally {
     await upstream.stop();
   }
@@ -88,27 +88,13 @@ async function measureStarts(directory: string, upstreamPort: number, setting: s
 }
 
 /** First without, then with a dashboard that asks: what streams and probes feel of it. */
-async function measureQuestions(
-  directory: string,
-  upstreamPort: number,
-  setting: string,
-  place: string,
-  nowMs: number,
-  withPlans: boolean,
-): Promise<void> {
+async function measureQuestions(directory: string, upstreamPort: number, setting: string, nowMs: number): Promise<void> {
   const relay = await startOnData(directory, upstreamPort, setting);
   try {
     const quiet = await felt(relay, () => new Promise((resolve) => setTimeout(resolve, QUIET_SECONDS * 1_000)));
     let asked: Asked[] = [];
-    const busy = await felt(relay, async () => (asked = await ask(place, nowMs)));
-    for (const { name, ms, rows, plan } of asked) {
-      report(
-        `${name} (${rows.toLocaleString("en-US")} rows)`,
-        ms,
-        questionsAt(nowMs).find((question) => question.name === name)?.mustMs ?? 0,
-      );
-      if (withPlans) for (const step of plan) say(`      ${step}`);
-    }
+    const busy = await felt(relay, async () => (asked = await ask(relay.port, nowMs)));
+    for (const { name, ms, lines } of asked) report(`${name} (${lines})`, ms, ANSWER_MUST_MS);
     say(`  ${LOAD.streams} streams x ${LOAD.rate} events/s meanwhile, without and with these questions:`);
     say(`    events on their way   p50 ${both(quiet.transit, busy.transit, 0.5)}, p99 ${both(quiet.transit, busy.transit, 0.99)}`);
     say(

@@ -107,7 +107,8 @@ export const CONTROL_QUERIES = {
     const group = USAGE_COLUMNS[wish.by];
     const { sql, params } = conditionsOf([
       ["period = ?", wish.period],
-      ["starts_at >= ?", wish.fromMs],
+      // Said by the next condition too, but no index would be entered by that.
+      ["starts_at >= ?", Math.max(wish.fromMs, wish.after?.atMs ?? wish.fromMs)],
       ["starts_at < ?", wish.toMs],
       when("account_id = ?", wish.accountId),
       wish.after === null ? null : [`(starts_at, ${group}) > (?, ?)`, wish.after.atMs, wish.after.group],

@@ -145,6 +145,7 @@ const POSTGRES_FIRST: readonly string[] = [
 const SHARED: readonly ((dialect: Dialect) => string)[] = [
   () => `CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;`,
   controlSchema,
+  sumsInOrder,
 ];
 
 /** Members of the control plane and its audit; and what lists of one account or key are found by. */
@@ -163,6 +164,20 @@ function controlSchema(dialect: Dialect): string {
   ${appendOnly(dialect, ["audit_log"])}
   CREATE INDEX lots_wallet ON lots(wallet_id, created_at, id);
   CREATE INDEX requests_key ON requests(key_id, at, id);`;
+}
+
+/**
+ * SQLite reads the days of a summary one after the other when the sums lie in the order of their key: half the time, and a
+ * tree less to write. PostgreSQL has no such tables.
+ */
+function sumsInOrder(dialect: Dialect): string {
+  if (dialect === "postgres") return "";
+  return `
+  ALTER TABLE usage_sums RENAME TO usage_sums_kept;
+  DROP INDEX usage_sums_account;
+  ${USAGE_SUMS.replace(" TABLE_END", " TABLE_END, WITHOUT ROWID")}
+  INSERT INTO usage_sums SELECT * FROM usage_sums_kept ORDER BY period, starts_at, account_id, key_id, model, upstream;
+  DROP TABLE usage_sums_kept;`;
 }
 
 /** Every step so far; their number is the version that this program writes. */

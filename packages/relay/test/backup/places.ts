@@ -215,6 +215,32 @@ function* oddRows(dialect: Dialect): Sql<void> {
     TEXTS.map((text, at) => ({ id: `price_${at}`, version: text, created_at: WHOLE[at % 5] ?? 0n })),
   );
   yield* add(
+    "members",
+    TEXTS.map((name, at) => ({
+      id: `member_${at}`,
+      name,
+      role: "viewer",
+      sha256: digest(at),
+      hint: name,
+      created_at: WHOLE[at % 5] ?? 0n,
+    })),
+  );
+  yield* add(
+    "audit_log",
+    TEXTS.map((text, at) => ({
+      seq: BigInt(at + 1),
+      at: 0n,
+      actor: text,
+      role: text,
+      action: text,
+      target: text,
+      before_json: at % 2 === 0 ? null : text,
+      after_json: JSON.stringify({ text }),
+      prev_hash: digest(at),
+      hash: digest(at + 1),
+    })),
+  );
+  yield* add(
     "requests",
     TEXTS.map((text, at) => requestRow(text, at)),
   );
@@ -243,6 +269,10 @@ function* oddRows(dialect: Dialect): Sql<void> {
       charge_nanos: WHOLE[at % 5] ?? 0n,
     })),
   );
+}
+
+function digest(of: number): string {
+  return String(of).padStart(64, "0");
 }
 
 const NO_SUMS = {
