@@ -13,6 +13,7 @@ import type { Pricing } from "./prices.ts";
 import { Requests } from "./requests.ts";
 import { SessionActs } from "./session-acts.ts";
 import type { TierView } from "./tiers.ts";
+import { UpstreamUsage } from "./upstream-usage.ts";
 import { Usage } from "./usage.ts";
 
 export interface ActsParts {
@@ -34,6 +35,7 @@ export interface Acts {
   readonly members: Members;
   readonly requests: Requests;
   readonly usage: Usage;
+  readonly upstreamUsage: UpstreamUsage;
   readonly audit: Audit;
   readonly sessions: SessionActs;
   readonly tiers: readonly TierView[];
@@ -54,6 +56,7 @@ export function actsOf(parts: ActsParts, sessions: SessionActs = noSessions(part
     members: new Members({ store, accounts, changes }),
     requests: new Requests(store),
     usage: new Usage(store),
+    upstreamUsage: new UpstreamUsage(store),
     audit: new Audit(store),
     sessions,
     tiers: parts.tiers ?? [],

@@ -85,6 +85,30 @@ export interface UsageSum {
   readonly costNanos: bigint;
 }
 
+/** One UTC day of one upstream, from the model that follows a name. */
+export interface UpstreamDay {
+  readonly upstream: string;
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly afterModel: string | null;
+  readonly limit: number;
+}
+
+/** What the attempts at one upstream's model used, failed ones too. */
+export interface UpstreamSum {
+  readonly upstreamModel: string;
+  readonly attempts: number;
+  /** Attempts that the upstream may have worked on and that told no usage. */
+  readonly withoutUsage: number;
+  readonly inputTokens: number;
+  readonly cachedInputTokens: number;
+  readonly cacheWriteTokens: number;
+  readonly outputTokens: number;
+  readonly reasoningTokens: number;
+  /** Null where the cost of an attempt is not known by itself. */
+  readonly costNanos: bigint | null;
+}
+
 export interface Statement {
   readonly openingNanos: bigint;
   readonly byCode: ReadonlyMap<TransferCode, bigint>;
@@ -110,4 +134,6 @@ export interface ControlStore {
   statement(accountId: string, fromMs: number, toMs: number): Promise<Statement>;
   /** By time, then by group. */
   usage(question: UsageQuestion): Promise<readonly UsageSum[]>;
+  /** By model. */
+  upstreamDay(day: UpstreamDay): Promise<readonly UpstreamSum[]>;
 }

@@ -14,6 +14,7 @@ import { openRoute, route } from "./route.ts";
 import type { Route } from "./route.ts";
 import { SessionShape, SignedOutShape, SignIn } from "./session-acts.ts";
 import { listTiers, TierShape } from "./tiers.ts";
+import { UpstreamUsageShape, UpstreamUsageWish } from "./upstream-usage.ts";
 import { UsageShape, UsageWish } from "./usage.ts";
 
 const OWNER: readonly Role[] = ["owner"];
@@ -283,6 +284,15 @@ const INSIGHT: readonly Route[] = [
     query: UsageWish,
     answer: pageShape(UsageShape),
     act: (acts, { caller, query }) => acts.usage.sums(caller, query),
+  }),
+  route(READERS, {
+    name: "listUpstreamUsage",
+    method: "GET",
+    path: `${API}/upstream-usage`,
+    summary: "What all attempts at an upstream used, failed ones too, by UTC day and upstream model; oldest first.",
+    query: UpstreamUsageWish,
+    answer: pageShape(UpstreamUsageShape),
+    act: (acts, { query }) => acts.upstreamUsage.sums(query),
   }),
   route(READERS, {
     name: "listPrices",

@@ -2,13 +2,25 @@
 import type { AuditEntry } from "../control/audit-entry.ts";
 import type { StoredRequest } from "../insight/request-file.ts";
 import type { Member } from "../control/member.ts";
-import type { Moment, OfAccount, RequestDetail, RequestFilter, Slice, Statement, UsageQuestion, UsageSum } from "../control/ports.ts";
+import type {
+  Moment,
+  OfAccount,
+  RequestDetail,
+  RequestFilter,
+  Slice,
+  Statement,
+  UpstreamDay,
+  UpstreamSum,
+  UsageQuestion,
+  UsageSum,
+} from "../control/ports.ts";
 import { walletIdOf } from "../ledger/state.ts";
 import type { Lot, Transfer } from "../ledger/state.ts";
 import { AUDIT, MEMBERS } from "./control-rows.ts";
 import { readReceipt, readStatement } from "./ledger-read.ts";
 import { LOTS, TRANSFERS } from "./ledger-shapes.ts";
 import { ATTEMPTS, REQUESTS } from "./request-rows.ts";
+import { readUpstreamDay } from "./upstream-usage.ts";
 import { read } from "./sql.ts";
 import type { Dialect, Sql, SqlValue } from "./sql.ts";
 import { objectOf, selectOf } from "./sql-shape.ts";
@@ -53,6 +65,7 @@ const SUMS = [
   .join(", ");
 
 export const CONTROL_QUERIES = {
+  upstreamDay: (_dialect: Dialect, day: UpstreamDay): Sql<UpstreamSum[]> => readUpstreamDay(day),
   member: function* (_dialect: Dialect, { by, value }: { by: "id" | "sha256"; value: string }): Sql<Member | null> {
     const [row] = yield* read(`${selectOf(MEMBERS)} WHERE ${by} = ?`, [value]);
     return row === undefined ? null : objectOf(MEMBERS, row);

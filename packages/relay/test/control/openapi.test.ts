@@ -69,6 +69,7 @@ beforeAll(async () => {
     listRequests: ["requests"],
     showRequest: [`requests/${String(request?.["id"])}`],
     listUsage: ["usage?every=hour&by=upstream"],
+    listUpstreamUsage: ["upstream-usage?upstream=a"],
     listPrices: ["prices"],
     listTiers: ["tiers"],
     listAudit: ["audit"],
