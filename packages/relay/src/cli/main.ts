@@ -6,6 +6,7 @@ import { addBackupCommands } from "./backup.ts";
 import { addCreditCommands } from "./credit.ts";
 import { addKeyCommands } from "./key.ts";
 import { addMemberCommands } from "./member.ts";
+import { addReconcileCommand } from "./reconcile.ts";
 import type { ServeOptions } from "./serve.ts";
 import { addUsageCommands } from "./usage.ts";
 import { wholeNumber } from "./values.ts";
@@ -61,6 +62,7 @@ addCreditCommands(program);
 addKeyCommands(program);
 addMemberCommands(program);
 addUsageCommands(program);
+addReconcileCommand(program);
 addAuditCommands(program);
 addBackupCommands(program);
 
