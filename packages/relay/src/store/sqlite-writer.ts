@@ -41,7 +41,8 @@ const database = new DatabaseSync(path, { timeout: 5_000 });
 database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;");
 migrateSqlite(database);
 const runner = new SqliteRunner(database);
-const ledger = new SqliteLedger(database, null, runner);
+// The database has no clock but this machine's, and asking it costs a statement.
+const ledger = new SqliteLedger(database, () => Date.now(), runner);
 let isSynced: boolean | null = null;
 
 function sync(isNeeded: boolean): void {
