@@ -70,8 +70,8 @@ const ONE_NANO_MORE = `
   UPDATE transfers SET amount = amount + 1 WHERE hold_id = HOLD;
   UPDATE wallets SET balance = balance - 1 WHERE id = WALLET;
   UPDATE requests SET charge_nanos = charge_nanos + 1 WHERE id = HOLD;
-  UPDATE usage_sums SET charge_nanos = charge_nanos + 1 WHERE rowid =
-    (SELECT min(rowid) FROM usage_sums WHERE period = 'day' AND account_id = (SELECT account_id FROM wallets WHERE id = WALLET));`;
+  UPDATE usage_sums SET charge_nanos = charge_nanos + 1 WHERE period = 'day' AND (starts_at, account_id, key_id, model, upstream) =
+    (SELECT at - at % 86400000, account_id, key_id, model, coalesce(upstream, '') FROM requests WHERE id = HOLD);`;
 
 test.each<readonly [what: string, sql: string, claims: readonly Claim[]]>([
   ["a charge that is a nano-dollar too high everywhere", ONE_NANO_MORE, ["wrong charge"]],

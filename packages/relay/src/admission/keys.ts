@@ -123,6 +123,11 @@ export class KeyRing {
     return [...this.#byHash.values()].find((key) => key.id === id);
   }
 
+  /** A key as it is known now. */
+  latest(key: KeyRecord): KeyRecord {
+    return this.#byHash.get(Buffer.from(key.sha256).toString("base64")) ?? key;
+  }
+
   /** The record of a key's text, whatever its state. */
   findText(text: string): KeyRecord | undefined {
     return this.#byHash.get(sha256(text).toString("base64"));

@@ -32,6 +32,7 @@ import {
   estimateInput,
   usageOf,
 } from "./record.ts";
+import type { CountedBy } from "./record.ts";
 import { PlainAttempt } from "./plain-attempt.ts";
 import type { Redactor } from "./redact.ts";
 import type { Sink } from "./sink.ts";
@@ -202,19 +203,19 @@ class Story {
     if (bill === null || bill.priceId === null || !this.#exchange.request.isStream) return null;
     this.#checkpoints = new Checkpoints(bill, () => this.#delivered(), performance.now());
     this.#parts.ticker.add(this.#checkpoints);
-    if (bill.slidingTokens !== null) {
+    if (bill.coveredTokens !== null) {
       const onOpen = (): void => (this.#attempt instanceof StreamAttempt ? this.#attempt.onCovered() : undefined);
-      this.#gate = new CreditGate(bill, bill.slidingTokens, onOpen, (refused) => this.end(extensionError(refused)));
+      this.#gate = new CreditGate(bill, bill.coveredTokens, onOpen, (refused) => this.end(extensionError(refused)));
     }
     return null;
   }
 
   /** What the client has by now, by the upstream's count or by ours; null before there is any. */
   #delivered(): Usage | null {
-    if (this.#attempt === null || this.#meter.contentEvents === 0) return null;
+    if (this.#attempt === null || this.#meter.output === 0) return null;
     if (this.#meter.usage !== null) return this.#meter.usage;
     this.#inputEstimate ??= estimateInput(this.#exchange);
-    return { ...NO_USAGE, input: this.#inputEstimate, output: Math.ceil(this.#meter.estimatedOutput) };
+    return { ...NO_USAGE, input: this.#inputEstimate, output: this.#meter.output };
   }
 
   /** One upstream; the same again only when it is the only one and no connection stood. Null when it was full. */
@@ -368,7 +369,7 @@ class Story {
       endReason,
       errorCode,
       marks,
-      ...usageOf(this.#exchange, meter, this.#wasWorkedOn),
+      ...usageOf(this.#exchange, meter, this.#countedBy),
       priceId: this.#bill?.priceId ?? null,
       chargeNanos: null,
       costNanos: this.#costNanos(),
@@ -381,6 +382,12 @@ class Story {
       durationMs: performance.now() - receivedAt,
       attempts: this.#rows,
     };
+  }
+
+  /** Where we ended the answer ourselves, the client pays for what it has of it, and for nothing when that is nothing. */
+  get #countedBy(): CountedBy {
+    if (this.#ended === null) return this.#wasWorkedOn || this.#meter.usage !== null ? "upstream" : "nobody";
+    return this.#exchange.request.isStream && this.#meter.output > 0 ? "delivery" : "nobody";
   }
 
   /** What the attempts cost us by their upstreams' prices; null where no price is known. */

@@ -105,14 +105,13 @@ function scopeOf({ request, model, mediaBytes }: BillAsk): Scope {
   const text = Math.ceil((request.body.length - mediaBytes) / INPUT_BYTES_PER_TOKEN);
   const inputMax = text + Math.ceil(mediaBytes / MEDIA_BYTES_PER_TOKEN) + INPUT_TOKENS_EXTRA;
   if (request.door === "embeddings") return { mode: "full", inputMax, outputTokens: 0, outputMax: 0 };
-  const isSliding = model.hold === "sliding" && request.isStream;
-  const said = request.outputTokensMax === null ? null : request.outputTokensMax * request.choices;
-  if (!isSliding) {
-    const outputMax = said ?? OUTPUT_TOKENS_DEFAULT * request.choices;
-    return { mode: "full", inputMax, outputTokens: outputMax, outputMax };
-  }
+  const said = request.outputTokensMax === null ? null : request.outputTokensMax * request.answersMax;
+  // Where nobody says a maximum, a stream that outgrows its hold has to wait until the hold has grown, too.
   const outputMax = said ?? Number.POSITIVE_INFINITY;
-  return { mode: "sliding", inputMax, outputTokens: Math.min(outputMax, WINDOW_TOKENS), outputMax };
+  if (model.hold === "sliding" && request.isStream)
+    return { mode: "sliding", inputMax, outputTokens: Math.min(outputMax, WINDOW_TOKENS), outputMax };
+  const whole = said ?? (model.outputTokensMax ?? OUTPUT_TOKENS_DEFAULT) * request.answersMax;
+  return { mode: "full", inputMax, outputTokens: whole, outputMax };
 }
 
 function amountOf(price: PriceAt, { inputMax }: Scope, outputMax: number): bigint {
@@ -178,14 +177,16 @@ export class Bill {
   readonly #id: string;
   readonly #price: PriceAt | null;
   readonly #scope: Scope;
-  /** What is set aside by now. */
+  /** What is set aside by now, and for how many tokens of output. */
   #heldNanos: bigint;
+  #heldTokens: number;
 
   constructor(till: Till, id: string, price: PriceAt | null, scope: Scope) {
     this.#till = till;
     this.#id = id;
     this.#price = price;
     this.#scope = scope;
+    this.#heldTokens = scope.outputTokens;
     this.#heldNanos = price === null ? 0n : amountOf(price, scope, scope.outputTokens);
   }
 
@@ -195,19 +196,31 @@ export class Bill {
   }
 
   /** Tokens of output that the hold is for; null when it is for all there can be. */
-  get slidingTokens(): number | null {
-    return this.#scope.mode === "sliding" ? this.#scope.outputTokens : null;
+  get coveredTokens(): number | null {
+    return this.#scope.outputTokens < this.#scope.outputMax ? this.#scope.outputTokens : null;
   }
 
-  /** Sets more aside, for so many tokens of output in all. @returns the tokens that are covered, or the refusal. */
+  /**
+   * Sets more aside, for so many tokens of output in all and a window beyond; where that is refused and these are more than
+   * are covered, for these alone.
+   * @returns the tokens that are covered, Infinity when it is for all there can be, or the refusal.
+   */
   async extend(outputTokens: number): Promise<number | Refused> {
-    const covered = Math.min(outputTokens + WINDOW_TOKENS, this.#scope.outputMax);
-    if (this.#price === null) return covered;
-    const toNanos = amountOf(this.#price, this.#scope, covered);
-    const result = await this.#till.ask({ kind: "extend", id: this.#id, toNanos });
-    if (!result.ok) return result;
-    this.#heldNanos = toNanos;
-    return covered;
+    const wide = await this.#extendTo(outputTokens + WINDOW_TOKENS);
+    return typeof wide === "number" || outputTokens <= this.#heldTokens ? wide : this.#extendTo(outputTokens);
+  }
+
+  async #extendTo(outputTokens: number): Promise<number | Refused> {
+    const { outputMax } = this.#scope;
+    const covered = Math.min(outputTokens, outputMax);
+    if (this.#price !== null) {
+      const toNanos = amountOf(this.#price, this.#scope, covered);
+      const result = await this.#till.ask({ kind: "extend", id: this.#id, toNanos });
+      if (!result.ok) return result;
+      this.#heldNanos = toNanos;
+    }
+    this.#heldTokens = covered;
+    return covered >= outputMax ? Number.POSITIVE_INFINITY : covered;
   }
 
   /** Notes what would be charged if this process died now. */

@@ -1,6 +1,7 @@
 /** A sliding hold: a stream goes on only as far as money is set aside for it, and more is asked for in good time. */
 import type { Refused } from "../ledger/operation.ts";
 import type { Bill } from "./bill.ts";
+import type { Meter } from "./meter.ts";
 
 /** Our count of tokens is an estimate: twice as many are taken to have been billed. */
 const CAUTION = 2;
@@ -24,9 +25,9 @@ export class CreditGate {
     this.#onRefused = onRefused;
   }
 
-  /** Whether so much output, by our estimate, is paid for. Asks for more where it is needed soon. */
-  covers(estimatedTokens: number): boolean {
-    const tokens = Math.ceil(estimatedTokens * CAUTION);
+  /** Whether what was read is paid for, by the upstream's count or by our estimate. Asks for more where it is needed soon. */
+  covers(meter: Pick<Meter, "usage" | "estimatedOutput">): boolean {
+    const tokens = meter.usage === null ? Math.ceil(meter.estimatedOutput * CAUTION) : meter.usage.output;
     const isCovered = tokens <= this.#covered;
     if (!isCovered || (tokens > this.#covered - ASK_AHEAD_TOKENS && !this.#wasRefused)) void this.#ask(tokens, isCovered);
     return isCovered;
@@ -35,11 +36,10 @@ export class CreditGate {
   async #ask(tokens: number, isAhead: boolean): Promise<void> {
     if (this.#isAsking) return;
     this.#isAsking = true;
-    const answer = await this.#bill.extend(Math.max(tokens, this.#covered));
+    const answer = await this.#bill.extend(tokens);
     this.#isAsking = false;
     if (typeof answer === "number") {
-      // A client's own maximum is the end of what can be billed; beyond it nothing more needs to be covered.
-      this.#covered = answer <= this.#covered ? Number.POSITIVE_INFINITY : answer;
+      this.#covered = Math.max(this.#covered, answer);
       this.#onOpen();
       return;
     }

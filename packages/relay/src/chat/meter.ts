@@ -9,6 +9,8 @@ export class Meter {
   events = 0;
   contentEvents = 0;
   estimatedOutput = 0;
+  /** The part of it that has left for the client; null where an answer leaves in one piece or not at all. */
+  deliveredOutput: number | null = null;
   firstContentAt: number | null = null;
   lastContentAt = 0;
   gapMaxMs = 0;
@@ -31,6 +33,11 @@ export class Meter {
     this.events += 1;
     this.estimatedOutput += estimateTokensOfSize(bytes, units);
     return this.#content(now);
+  }
+
+  /** Our count of what the client has got. */
+  get output(): number {
+    return Math.ceil(this.deliveredOutput ?? this.estimatedOutput);
   }
 
   #content(now: number): number | null {

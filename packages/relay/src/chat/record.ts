@@ -55,11 +55,17 @@ function detailOf(result: AttemptResult, redactor: Redactor): string | null {
   return words === null ? detail : `${detail}: ${words}`.slice(0, DETAIL_LENGTH_MAX);
 }
 
+/**
+ * Whose count is charged: the upstream's, or ours where it says nothing; ours of what was delivered; or nobody's, because nothing
+ * was worked on or delivered.
+ */
+export type CountedBy = "upstream" | "delivery" | "nobody";
+
 /** Tokens of a request: the upstream's own count, else an estimate where an upstream had worked on it, else none. */
-export function usageOf(exchange: Exchange, meter: Meter, wasWorkedOn: boolean): Pick<RequestRow, "usage" | "basis"> {
-  if (meter.usage !== null) return { usage: meter.usage, basis: "exact" };
-  if (!wasWorkedOn) return { usage: NO_USAGE, basis: "none" };
-  return { usage: { ...NO_USAGE, input: estimateInput(exchange), output: Math.ceil(meter.estimatedOutput) }, basis: "estimated" };
+export function usageOf(exchange: Exchange, meter: Meter, counts: CountedBy): Pick<RequestRow, "usage" | "basis"> {
+  if (meter.usage !== null && counts === "upstream") return { usage: meter.usage, basis: "exact" };
+  if (counts === "nobody") return { usage: NO_USAGE, basis: "none" };
+  return { usage: { ...NO_USAGE, input: estimateInput(exchange), output: meter.output }, basis: "estimated" };
 }
 
 /** From the size of the body's texts, and from how much of a sample of it is ASCII. */

@@ -47,6 +47,7 @@ export class StreamAttempt extends Attempt implements SseHandler {
     this.#out = out;
     this.#onGap = onGap;
     this.#gate = gate;
+    input.meter.deliveredOutput = 0;
     this.#template = new EventTemplate(input.provider.textKeys);
     this.#scanner = new SseScanner(this, { eventBytesMax: input.upstream.eventBytesMax });
     this.#publicModel = input.wire.model === input.request.model ? null : Buffer.from(JSON.stringify(input.request.model));
@@ -171,12 +172,18 @@ export class StreamAttempt extends Attempt implements SseHandler {
     this.#closeRun();
     const pieces = this.#pieces;
     if (pieces.length === 0) return;
-    if (!this.isDraining && this.#hasContent && this.#gate?.covers(this.input.meter.estimatedOutput) === false) return this.pause("credit");
+    if (!this.isDraining && this.#hasContent && this.#gate?.covers(this.input.meter) === false) return this.pause("credit");
     this.#pieces = [];
     if (this.isDraining) return;
     if (this.#hasContent) {
-      if (!this.#out.send(pieces, this.#now)) this.pause();
+      if (!this.#send(pieces)) this.pause();
     } else if (!this.#out.hold(pieces)) this.#break("upstream_failed", "sent too many events without content");
+  }
+
+  /** False when the client reads too slowly. */
+  #send(pieces: readonly Uint8Array[]): boolean {
+    this.input.meter.deliveredOutput = this.input.meter.estimatedOutput;
+    return this.#out.send(pieces, this.#now);
   }
 
   /** Pieces wait for money to be set aside. */
@@ -184,8 +191,9 @@ export class StreamAttempt extends Attempt implements SseHandler {
     return this.#pieces.length > 0 && this.#hasContent && this.#gate !== null && !this.isDraining;
   }
 
+  /** What comes first decides: after `[DONE]` neither an end nor a failure of the body says anything. */
   #wait(next: () => void): void {
-    this.#whenCovered = next;
+    this.#whenCovered ??= next;
   }
 
   protected override get isWaiting(): boolean {
@@ -242,7 +250,8 @@ export class StreamAttempt extends Attempt implements SseHandler {
 
   /** What is wrong, in two meanings: before content the next upstream may try, after it the stream is broken. */
   #break(code: ErrorCode, detail: string, error: UpstreamError | null = null): void {
-    if (this.isOver) return;
+    // The answer is whole already, and waits for money alone.
+    if (this.isOver || (this.#sawDone && this.isWaiting)) return;
     this.#flushBeforeBreak();
     const note = error === null ? null : this.input.redactor.labelOf(error);
     if (this.#out.hasContent || this.isDraining) return this.finish({ kind: "broken", code, detail, note });
@@ -256,8 +265,8 @@ export class StreamAttempt extends Attempt implements SseHandler {
     this.#closeRun();
     const pieces = this.#pieces;
     this.#pieces = [];
-    const isCovered = this.#gate?.covers(this.input.meter.estimatedOutput) !== false;
-    if (pieces.length > 0 && this.#hasContent && !this.isDraining && isCovered) this.#out.send(pieces, this.#now);
+    const isCovered = this.#gate?.covers(this.input.meter) !== false;
+    if (pieces.length > 0 && this.#hasContent && !this.isDraining && isCovered) this.#send(pieces);
   }
 }
 

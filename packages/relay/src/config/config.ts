@@ -52,6 +52,8 @@ export interface Model {
   readonly name: string;
   /** In fallback order, at least one. */
   readonly routes: readonly ModelRoute[];
+  /** The most tokens an answer of this model has; what a request that says no maximum is held for. */
+  readonly outputTokensMax?: number;
   /** `sliding`: money for streamed answers is set aside piece by piece; else, and by default, all of it at the start. */
   readonly hold?: "full" | "sliding";
   /** `false` for names that are accepted but left out of `GET /v1/models` (retired ones). */

@@ -91,6 +91,12 @@ const model = z
       .min(1, { error: "must name at least one upstream" })
       .describe("In fallback order."),
     price: price.describe("What accounts pay, in USD per million tokens, as decimal text.").optional(),
+    max_output_tokens: z
+      .int({ error: "must be a whole number" })
+      .min(1, { error: "must be at least 1" })
+      .max(10_000_000, { error: "must be at most 10000000" })
+      .describe("The most tokens one answer can have; money is set aside for so many where a request says no maximum. Default: 8192.")
+      .optional(),
     hold: z
       .enum(["full", "sliding"])
       .describe("sliding: for streamed answers money is set aside as they grow. Not for models that bill tokens clients do not see.")

@@ -147,12 +147,13 @@ function onDisconnectOf(said: UpstreamShape["on_disconnect"]): OnDisconnect | un
 
 function modelsOf(models: NonNullable<FileShape["models"]>): ReadonlyMap<string, Model> {
   return new Map(
-    Object.entries(models).map(([name, { upstreams, hold }]): [string, Model] => [
+    Object.entries(models).map(([name, { upstreams, hold, max_output_tokens: outputTokensMax }]): [string, Model] => [
       name,
       {
         name,
         isListed: true,
         ...(hold === undefined ? {} : { hold }),
+        ...(outputTokensMax === undefined ? {} : { outputTokensMax }),
         routes: upstreams.map((route) => ({
           upstream: route.upstream,
           model: route.model ?? name,

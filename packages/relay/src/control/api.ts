@@ -13,6 +13,7 @@ import type { GateParts } from "./gate.ts";
 import { Refusal } from "./refusal.ts";
 import type { Route } from "./route.ts";
 import { ROUTES } from "./routes.ts";
+import { Turns } from "./turns.ts";
 import { SessionActs } from "./session-acts.ts";
 
 export interface ControlParts extends GateParts, ActsParts {
@@ -98,7 +99,8 @@ async function build(acts: Acts, admissions: WeakMap<IncomingMessage, Admission>
   });
   app.setNotFoundHandler((request, reply) => fail(request, reply, new Refusal("route_unknown", "There is nothing at this address.")));
   app.setErrorHandler((error, request, reply) => fail(request, reply, errorFor(error, parts)));
-  for (const route of ROUTES) serve(app, route, acts, admissions, parts);
+  const turns = new Turns();
+  for (const route of ROUTES) serve(app, route, acts, admissions, parts, turns);
   await app.ready();
   return app;
 }
@@ -109,6 +111,7 @@ function serve(
   acts: Acts,
   admissions: WeakMap<IncomingMessage, Admission>,
   { store }: ControlParts,
+  turns: Turns,
 ): void {
   app.route<{ Params: { id?: string } }>({
     method: route.method,
@@ -117,8 +120,11 @@ function serve(
       const { params, query, body } = request;
       const { caller = null, address = null } = admissions.get(request.raw) ?? {};
       const setHeader = (name: string, value: string): void => void reply.header(name, value);
-      await store.fresh();
-      const answer = await route.run(acts, { caller, id: params.id ?? "", query, body, address, setHeader });
+      const run = async (): Promise<unknown> => {
+        await store.fresh();
+        return route.run(acts, { caller, id: params.id ?? "", query, body, address, setHeader });
+      };
+      const answer = await (route.method === "GET" ? run() : turns.take(run));
       return reply.code(route.status).send(answer);
     },
   });

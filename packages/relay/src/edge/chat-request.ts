@@ -56,12 +56,37 @@ export function readClientRequest(door: Door, body: JsonBody, hops: number): Req
     n === undefined || n.kind === "null" ? 1 : n.kind === "number" && n.valueEnd - n.valueStart < 16 ? Number(value(n)) : Number.NaN;
   if (!Number.isInteger(choices) || choices < 1 || choices > CHOICES_MAX) return refuse("n", "`n` must be a whole number from 1 to 128.");
 
-  const limit = find("max_completion_tokens") ?? find("max_tokens");
-  const limitValue = limit?.kind === "number" && limit.valueEnd - limit.valueStart < 16 ? Number(value(limit)) : null;
-  const outputTokensMax = limitValue !== null && limitValue >= 0 ? Math.ceil(limitValue) : null;
+  const bestOf = find("best_of");
+  const tries = door === "completions" && bestOf?.kind === "number" ? Number(value(bestOf)) : 1;
+  if (!Number.isInteger(tries) || tries < 1 || tries > CHOICES_MAX)
+    return refuse("best_of", "`best_of` must be a whole number from 1 to 128.");
+
+  // Upstreams differ in which of the two they heed: the larger one is what can be billed.
+  const limits = [find("max_completion_tokens"), find("max_tokens")].flatMap((limit) =>
+    limit?.kind === "number" && limit.valueEnd - limit.valueStart < 16 ? [Number(value(limit))] : [],
+  );
+  const most = Math.max(...limits);
+  const outputTokensMax = limits.length > 0 && most >= 0 ? Math.ceil(most) : null;
+  const prompts = door === "completions" && given.kind === "array" ? promptsIn(value(given)) : 1;
 
   return {
     ok: true,
-    request: { outputTokensMax, door, body: body.bytes, members: body.members, model: name, isStream, wantsUsage, choices, hops },
+    request: {
+      outputTokensMax,
+      door,
+      body: body.bytes,
+      members: body.members,
+      model: name,
+      isStream,
+      wantsUsage,
+      choices: choices * prompts,
+      answersMax: Math.max(choices, tries) * prompts,
+      hops,
+    },
   };
+}
+
+/** A list of texts, or of lists of token ids, is a prompt each; a list of token ids is one. */
+function promptsIn(list: unknown): number {
+  return Array.isArray(list) && list.some((item) => typeof item !== "number") ? list.length : 1;
 }

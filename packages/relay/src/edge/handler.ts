@@ -256,9 +256,14 @@ async function handleDoor(visit: Visit, door: Door, key: KeyRecord): Promise<voi
   }
 }
 
-async function answerBody(visit: Visit, door: Door, key: KeyRecord, body: JsonBody): Promise<void> {
+async function answerBody(visit: Visit, door: Door, given: KeyRecord, body: JsonBody): Promise<void> {
   const { request, parts } = visit;
   const bodyReadAt = performance.now();
+  // The body may have taken its time, and the key may have been revoked since.
+  const key = parts.keys.latest(given);
+  if (key.revokedAt !== null) return turnAway(visit, relayError("key_revoked", KEY_MESSAGES.key_revoked), { "www-authenticate": "Bearer" });
+  const grant = mayUse(parts.accounts.get(key.accountId), key, door, clientAddress(request, parts.trustedProxies));
+  if (!grant.ok) return turnAway(visit, relayError(grant.code, grant.message));
   const parsed = readClientRequest(door, body, hopsOf(request));
   if (!parsed.ok) return turnAway(visit, parsed.error);
   visit.model = parsed.request.model;

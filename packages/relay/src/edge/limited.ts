@@ -66,7 +66,7 @@ function partyOf(parts: LimitParts, key: KeyRecord): LimitedParty {
 }
 
 function estimateOutput(request: ClientRequest): number {
-  return request.door === "embeddings" ? 0 : (request.outputTokensMax ?? OUTPUT_TOKENS_GUESS) * request.choices;
+  return request.door === "embeddings" ? 0 : (request.outputTokensMax ?? OUTPUT_TOKENS_GUESS) * request.answersMax;
 }
 
 function refusalError(refused: Refused): RelayError {

@@ -43,9 +43,13 @@ function freeKey(draft: Draft, hold: Hold): void {
   draft.freeIdempotency(idempotencyId(hold.accountId, hold.idempotencyKey), hold.accountId, hold.idempotencyKey, hold.id);
 }
 
-/** What a dead process left is charged at its last checkpoint, never above the hold; without one it costs nothing. */
+/**
+ * What a dead process left is charged at its last checkpoint, never above the hold; without one it costs nothing, and the
+ * client may use its Idempotency-Key again.
+ */
 export function recoverHold(draft: Draft, hold: Hold, clock: Clock): void {
   const costNanos = lesser(hold.checkpointNanos, hold.amountNanos);
+  if (costNanos === 0n) freeKey(draft, hold);
   endHold(
     draft,
     hold,

@@ -17,9 +17,11 @@ export interface ClientRequest {
   readonly isStream: boolean;
   /** The client asked for the usage chunk itself. */
   readonly wantsUsage: boolean;
-  /** Requested number of choices. */
+  /** Choices that the answer will have: so many for each prompt. */
   readonly choices: number;
-  /** `max_completion_tokens`, else `max_tokens`; null where the client says neither. */
+  /** Answers that the upstream may make, and bill, for them. */
+  readonly answersMax: number;
+  /** The larger one of `max_completion_tokens` and `max_tokens`; null where the client says neither. */
   readonly outputTokensMax: number | null;
   /** Relays of this kind that the request has passed through, this one included. */
   readonly hops: number;

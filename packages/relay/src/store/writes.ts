@@ -86,7 +86,8 @@ const ACCOUNT_ID = ["id"] as const;
 const KEY_ID = ["id"] as const;
 
 function* writeAccount(dialect: Dialect, account: Account, isUpdate: boolean, version: number): Sql<void> {
-  if (isUpdate) yield* change(dialect, ACCOUNTS, ACCOUNT_CHANGES, ACCOUNT_ID, { ...account, version });
+  // What is closed is closed for good, whatever a slower change says.
+  if (isUpdate) yield* change(dialect, ACCOUNTS, ACCOUNT_CHANGES, ACCOUNT_ID, { ...account, version }, " AND accounts.status <> 'closed'");
   else yield* insertRows(dialect, ACCOUNTS.table, columnsOf(ACCOUNTS), [valuesOf(ACCOUNTS, { ...account, version })]);
 }
 
@@ -104,10 +105,10 @@ function* change<T>(
   set: readonly (keyof T & string)[],
   match: readonly (keyof T & string)[],
   row: T,
+  guard = "",
 ): Sql<void> {
-  yield* updateRows(dialect, shape.table, columnsOf(shape, set), columnsOf(shape, match), [
-    [...valuesOf(shape, row, set), ...valuesOf(shape, row, match)],
-  ]);
+  const values = [...valuesOf(shape, row, set), ...valuesOf(shape, row, match)];
+  yield* updateRows(dialect, shape.table, columnsOf(shape, set), columnsOf(shape, match), [values], guard);
 }
 
 /** Null when it is stored, else the reason why not. */

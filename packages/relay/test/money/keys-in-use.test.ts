@@ -1,9 +1,11 @@
+import { request } from "node:http";
 import { afterEach, describe, expect, test } from "vitest";
 import { budgetIdOf } from "../../src/admission/keys.ts";
 import type { KeyBudget } from "../../src/admission/keys.ts";
 import { until } from "../simulator/raw-client.ts";
-import { errorOf, readStream } from "../support/call.ts";
+import { call, errorOf, readStream } from "../support/call.ts";
 import { DATABASES } from "../support/databases.ts";
+import { ADMIN_TOKEN } from "../support/start-relay.ts";
 import { costOf, DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
@@ -43,6 +45,47 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
     expect((await shop.ask()).status).toBe(401);
     leave.abort();
     await other;
+  });
+
+  test("a key that is revoked while a body is under way is not served", async () => {
+    shop = await Shop.open("500.00", { text: "x" }, { database: await newDatabase() });
+    const body = JSON.stringify(SMALL);
+    const sent = request({
+      port: shop.relay.port,
+      path: "/v1/chat/completions",
+      method: "POST",
+      headers: { authorization: `Bearer ${shop.key}`, "content-type": "application/json", "content-length": body.length },
+    });
+    const status = new Promise((resolve) => sent.on("response", (response) => resolve(response.resume().statusCode)));
+    sent.write(body.slice(0, 20));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await shop.admin("DELETE", `keys/${shop.keyId}`);
+    sent.end(body.slice(20));
+    expect(await status).toBe(401);
+    expect(shop.simulator.counts.requests).toBe(0);
+  });
+
+  test("of changes at the same time none undoes another: what is revoked or closed stays so", async () => {
+    shop = await Shop.open("500.00", { text: "x" }, { database: await newDatabase() });
+    for (let round = 0; round < 5; round++) {
+      const made = await shop.admin("POST", "keys", { account_id: shop.id });
+      const path = `keys/${String(made["id"])}`;
+      const change = (method: string, body: object | null): ReturnType<typeof call> =>
+        call(shop.relay, { method, path: `/admin/api/${path}`, body, headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+      await Promise.all([change("PATCH", { name: "a" }), change("DELETE", null), change("PATCH", { name: "b" })]);
+      expect((await shop.ask(SMALL, {}, String(made["key"]))).status).toBe(401);
+      expect((await shop.admin("GET", path))["revoked_at"]).not.toBeNull();
+    }
+    const account = (body: object): ReturnType<typeof call> =>
+      call(shop.relay, {
+        method: "PATCH",
+        path: `/admin/api/accounts/${shop.id}`,
+        body,
+        headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
+      });
+    await Promise.all([account({ name: "x" }), account({ status: "closed" }), account({ name: "y" })]);
+    expect(await shop.relay.query(`SELECT status FROM accounts WHERE id = '${shop.id}'`)).toEqual([{ status: "closed" }]);
+    expect((await shop.ask()).status).toBe(403);
   });
 
   test("a key spends no more than its budget, however many requests come at once", async () => {

@@ -34,6 +34,7 @@ function clientRequest(body: string, door: ClientRequest["door"] = "chat"): Clie
     isStream: parsed.stream === true,
     wantsUsage: parsed.stream_options?.include_usage === true,
     choices: 1,
+    answersMax: 1,
     hops: 1,
     outputTokensMax: null,
   };

@@ -46,6 +46,8 @@ export interface RelaySetup {
   readonly logLevel?: Config["log"]["level"];
   /** How money is set aside for model `m`. */
   readonly hold?: "full" | "sliding";
+  /** The most tokens an answer of model `m` has. */
+  readonly outputTokensMax?: number;
   readonly trustedProxies?: readonly string[];
   /** Of an earlier relay, to start over on its data; it is then not removed. */
   readonly dataDir?: string;
@@ -101,13 +103,14 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   }
   const routes = Object.entries(setup.upstreams).map(([upstream, { model }]) => ({ upstream, model: model ?? "m" }));
   const address = { host: "127.0.0.1", port: await freePort() };
+  const maximum = setup.outputTokensMax === undefined ? {} : { outputTokensMax: setup.outputTokensMax };
   const config: Config = {
     listen: address,
     dataDir,
     database: database.configIn(dataDir),
     durability: "process",
     upstreams,
-    models: new Map([["m", { name: "m", routes, isListed: true, hold: setup.hold ?? "full" }]]),
+    models: new Map([["m", { name: "m", routes, isListed: true, hold: setup.hold ?? "full", ...maximum }]]),
     takesAnyModel: [],
     prices: setup.prices ?? NO_PRICES,
     ...(setup.limits === undefined ? {} : { limits: setup.limits }),
