@@ -6,7 +6,7 @@ import { bodyOf, headersOf, statusOf } from "./error-table.ts";
 import { ANSWER_HEADERS } from "./http-sink.ts";
 
 /** Of a body that nobody wants, this much is read, so that the client sees the refusal instead of a reset. */
-const DISCARD_BYTES_MAX = 4 * 1024 * 1024;
+const DISCARD_BYTES_MAX = 16 * 1024 * 1024;
 const DISCARD_MS = 2_000;
 
 export function sendJson(response: ServerResponse, status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): void {
