@@ -137,6 +137,9 @@ function refusalOf(refused: Refused): RelayError {
         shouldRetry: false,
       });
     }
+    // More than any balance can be.
+    case "invalid_amount":
+      return relayError("insufficient_credits", "This request could cost more than any account can have.", { shouldRetry: false });
     case "budget_exceeded":
       return budgetError(refused);
     case "idempotency_in_progress":

@@ -1,10 +1,11 @@
 /** Accounts: who pays. */
+import { parseUsd } from "@millrace/wire/money";
 import * as z from "zod";
 import { newAccount } from "../admission/accounts.ts";
 import type { Account, AccountBook } from "../admission/accounts.ts";
 import { maySee } from "./caller.ts";
 import type { Caller } from "./caller.ts";
-import type { Changes } from "./changes.ts";
+import type { Changes, Note } from "./changes.ts";
 import { pageOfList } from "./page.ts";
 import type { Page, PageWish } from "./page.ts";
 import { Refusal } from "./refusal.ts";
@@ -23,6 +24,11 @@ export const AccountChange = z.strictObject({
   name: name.optional(),
   tier: z.string().nullable().optional(),
   status: z.enum(STATUSES).optional(),
+  /** How far below zero its balance may be taken by use; of accounts that pay. */
+  floor: z
+    .string()
+    .regex(/^(?:0(?:\.0{1,9})?|-\d{1,12}(?:\.\d{1,9})?)$/, { error: "write USD as decimal text, 0 or less, such as -0.50" })
+    .optional(),
 });
 
 export const AccountShape = z.strictObject({
@@ -77,12 +83,27 @@ export class Accounts {
     if (account.status === "closed") throw new Refusal("invalid_request", "A closed account stays as it is.");
     if (change.name !== undefined && change.name !== account.name) this.#checkName(change.name);
     if (change.tier !== undefined) this.#checkTier(change.tier);
-    const changed: Account = { ...account, ...present(change) };
+    const { floor, ...own } = change;
+    const changed: Account = { ...account, ...present(own) };
     const after = shownAccount(changed);
-    const note = { action: "account.change", target: id, before: shownAccount(account), after };
-    await this.#parts.changes.write(caller, note, [{ kind: "account", account: changed, isUpdate: true }]);
+    const note = {
+      action: "account.change",
+      target: id,
+      before: shownAccount(account),
+      after: floor === undefined ? after : { ...after, floor },
+    };
+    await this.#store(caller, note, changed, floor);
     this.#parts.accounts.learn([changed]);
     return after;
+  }
+
+  /** The floor is the wallet's: it is set in the transaction of the rest. */
+  async #store(caller: Caller, note: Note, account: Account, floor: string | undefined): Promise<void> {
+    const write = { kind: "account", account, isUpdate: true } as const;
+    if (floor === undefined) return this.#parts.changes.write(caller, note, [write]);
+    const read = parseUsd(floor);
+    if (!account.isMetered || "fault" in read) throw new Refusal("invalid_request", "Only an account that pays has a floor.");
+    await this.#parts.changes.ask(caller, note, { kind: "set_wallet", accountId: account.id, floorNanos: read.value }, [write]);
   }
 
   /** Null where there is none, or none that the caller may know of. */

@@ -118,6 +118,37 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
     expect((await shop.ask()).status).toBe(402);
   });
 
+  test("an account may be let below zero, as far as its floor and no further", async () => {
+    shop = await open("0", { text: "x", tokens: { prompt: 100, completion: 10 } });
+    expect((await shop.ask()).status).toBe(402);
+    await shop.admin("PATCH", `accounts/${shop.id}`, { floor: "-0.50" });
+    const statuses: number[] = [];
+    for (let i = 0; i < 6; i++) statuses.push((await shop.ask()).status);
+    expect([statuses[0], statuses.at(-1)]).toEqual([200, 402]);
+    const balance = BigInt((await shop.balance()).balance_nanos);
+    expect(balance).toBe(-120_000_000n * BigInt(statuses.filter((status) => status === 200).length));
+    expect(balance).toBeGreaterThanOrEqual(-DOLLAR / 2n);
+    for (const [account, floor] of [
+      ["default", "-1.00"],
+      [shop.id, "1.00"],
+      [shop.id, "x"],
+    ]) {
+      const refused = await call(shop.relay, {
+        method: "PATCH",
+        path: `/admin/api/accounts/${String(account)}`,
+        body: { floor },
+        headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
+      });
+      expect([account, floor, refused.status]).toEqual([account, floor, 400]);
+    }
+  });
+
+  test("a request that could cost more than there is money is refused as such", async () => {
+    shop = await open("5.00", { text: "x" });
+    const answer = await shop.ask({ ...SMALL, max_tokens: 100_000_000_000_000 });
+    expect([answer.status, errorOf(answer).code]).toEqual([402, "insufficient_credits"]);
+  });
+
   test("the same grant twice credits once, and a reference is not used for two", async () => {
     shop = await open("5.00", { text: "x" });
     const again = await shop.admin("POST", `accounts/${shop.id}/credits`, { amount: "5.00", reason: "test", reference: "grant-1" });
