@@ -70,20 +70,21 @@ export async function openBill(till: Till, asked: BillAsk): Promise<Opened> {
   if (isCounted && price === null) return { ok: false, error: noPrice(model.name, account.isMetered) };
   if (price !== null && !(await till.pin(price.version))) return { ok: false, error: unavailable() };
   const scope = scopeOf(asked);
+  const amountNanos = price === null ? 0n : amountOf(price, scope, scope.outputTokens);
   const result = await till.ask({
     kind: "hold",
     id: asked.id,
     accountId: account.id,
     keyId: key.id,
     model: model.name,
-    amountNanos: price === null ? 0n : amountOf(price, scope, scope.outputTokens),
+    amountNanos,
     mode: scope.mode,
     isMetered: account.isMetered,
     budgetIds: budgets.map((budget) => budgetIdOf(key.id, budget.period)),
     priceId: price?.version.id ?? NO_PRICE,
     ...(idempotencyKey === null ? {} : { idempotency: { key: idempotencyKey, bodySha256: digestOf(asked.request) } }),
   });
-  return result.ok ? { ok: true, bill: new Bill(till, asked.id, price, scope) } : { ok: false, error: refusalOf(result) };
+  return result.ok ? { ok: true, bill: new Bill(till, asked.id, price, scope, amountNanos) } : { ok: false, error: refusalOf(result) };
 }
 
 /** The body and the door it came to: the same key for anything else is a mistake. */
@@ -184,13 +185,13 @@ export class Bill {
   #heldNanos: bigint;
   #heldTokens: number;
 
-  constructor(till: Till, id: string, price: PriceAt | null, scope: Scope) {
+  constructor(till: Till, id: string, price: PriceAt | null, scope: Scope, heldNanos: bigint) {
     this.#till = till;
     this.#id = id;
     this.#price = price;
     this.#scope = scope;
     this.#heldTokens = scope.outputTokens;
-    this.#heldNanos = price === null ? 0n : amountOf(price, scope, scope.outputTokens);
+    this.#heldNanos = heldNanos;
   }
 
   /** Version of the price that the hold was made with; the settlement uses the same. Null where nothing is counted. */
