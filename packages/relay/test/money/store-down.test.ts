@@ -1,13 +1,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { BIGINT_TYPES } from "../../src/store/postgres-session.ts";
 import { errorOf, readStream } from "../support/call.ts";
 import { urlOf } from "../support/databases.ts";
 import type { TestDatabase } from "../support/databases.ts";
-import { postgresIsDue, startPostgres } from "../support/postgres.ts";
+import { postgresIsDue, queryPostgres, startPostgres } from "../support/postgres.ts";
 import type { TestPostgres } from "../support/postgres.ts";
-import pg from "pg";
 import { until } from "../simulator/raw-client.ts";
 import { costOf, DOLLAR, Shop, SMALL } from "./shop.ts";
 
@@ -23,15 +21,7 @@ async function database(): Promise<TestDatabase> {
   server = await startPostgres();
   return {
     configIn: () => ({ kind: "postgres", url: urlOf(server.connection) }),
-    query: async (_dataDir, sql) => {
-      const client = new pg.Client({ ...server.connection, types: BIGINT_TYPES });
-      await client.connect();
-      try {
-        return (await client.query<Record<string, unknown>>(sql)).rows;
-      } finally {
-        await client.end();
-      }
-    },
+    query: (_dataDir, sql) => queryPostgres(server.connection, sql),
   };
 }
 

@@ -1,11 +1,10 @@
 /** The databases that a relay can keep its books in, each new and empty for one test. */
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import pg from "pg";
+import type pg from "pg";
 import { afterAll } from "vitest";
 import type { Config } from "../../src/config/config.ts";
-import { BIGINT_TYPES } from "../../src/store/postgres-session.ts";
-import { postgresIsDue, startPostgres } from "./postgres.ts";
+import { postgresIsDue, queryPostgres, startPostgres } from "./postgres.ts";
 import type { TestPostgres } from "./postgres.ts";
 
 export interface TestDatabase {
@@ -51,19 +50,8 @@ export function urlOf({ host, port, user, database }: pg.ClientConfig): string {
 async function newPostgres(): Promise<TestDatabase> {
   const { connection } = await sharedServer();
   const own = { ...connection, database: `books_${++databases}` };
-  await ask(connection, `CREATE DATABASE ${own.database}`);
-  return { configIn: () => ({ kind: "postgres", url: urlOf(own) }), query: (_dataDir, sql) => ask(own, sql) };
-}
-
-async function ask(connection: pg.ClientConfig, sql: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ ...connection, types: BIGINT_TYPES });
-  client.on("error", () => undefined);
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
+  await queryPostgres(connection, `CREATE DATABASE ${own.database}`);
+  return { configIn: () => ({ kind: "postgres", url: urlOf(own) }), query: (_dataDir, sql) => queryPostgres(own, sql) };
 }
 
 /** What every claim about a relay's books is made of. */
