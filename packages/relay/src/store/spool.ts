@@ -17,8 +17,8 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { createInterface } from "node:readline";
 import type { Ending, RequestRow } from "../insight/row.ts";
+import { spoolLines } from "./spool-lines.ts";
 
 const RESERVE_BYTES = 512 * 1024;
 /** A file of this size takes no more, so no new request starts: the disk is needed for other things too. */
@@ -140,8 +140,8 @@ export class Spool {
 
 async function* linesOf(path: string): AsyncGenerator<string[]> {
   let lines: string[] = [];
-  for await (const line of createInterface({ input: createReadStream(path, "utf8"), crlfDelay: Infinity })) {
-    if (line !== "") lines.push(line);
+  for await (const more of spoolLines(createReadStream(path))) {
+    for (const { text } of more) lines.push(text);
     if (lines.length < BATCH) continue;
     yield lines;
     lines = [];

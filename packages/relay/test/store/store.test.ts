@@ -10,6 +10,7 @@ import type { Books } from "../../src/store/open-store.ts";
 import { newPostgresSchema } from "../ledger/stores.ts";
 import { postgresIsDue } from "../support/postgres.ts";
 import { until } from "../simulator/raw-client.ts";
+import { row } from "./row.ts";
 
 let dataDir: string;
 let troubles: string[];
@@ -39,53 +40,6 @@ async function openStore(): Promise<Books> {
 async function closeStore(store: Books): Promise<void> {
   open = open.filter((each) => each !== store);
   await store.close();
-}
-
-const usage = { input: 3, cachedInput: 1, cacheWrite: 0, output: 4, reasoning: 2 };
-
-function row(id: string, more: Partial<RequestRow> = {}): RequestRow {
-  return {
-    id,
-    at: 1_790_000_000_000,
-    accountId: "default",
-    keyId: "key_1",
-    door: "chat",
-    model: "m",
-    upstream: "a",
-    upstreamModel: "m",
-    isStream: true,
-    status: 200,
-    endReason: "complete",
-    errorCode: null,
-    marks: [],
-    usage,
-    basis: "exact",
-    priceId: null,
-    chargeNanos: null,
-    costNanos: null,
-    events: 5,
-    bytesOut: 100,
-    ttftMs: 1.5,
-    itlMeanMs: 0.2,
-    itlMaxMs: 1,
-    overheadMs: 0.3,
-    durationMs: 9,
-    attempts: [
-      {
-        n: 1,
-        upstream: "a",
-        upstreamModel: "m",
-        outcome: "ok",
-        status: 200,
-        detail: null,
-        upstreamRequestId: null,
-        usage,
-        ttftMs: 1,
-        durationMs: 8,
-      },
-    ],
-    ...more,
-  };
 }
 
 function count(table: string): number {

@@ -3,7 +3,7 @@
  * the database meanwhile is then in the backup twice rather than not at all, and it is stored once by its id.
  */
 import { closeSync, createReadStream, fstatSync, openSync } from "node:fs";
-import { createInterface } from "node:readline";
+import { spoolLines } from "../spool-lines.ts";
 import { isSpoolEntry } from "../spool.ts";
 
 export interface SpoolCopy {
@@ -42,7 +42,7 @@ function openIfThere(path: string): OpenFile[] {
 async function* linesOf(files: readonly OpenFile[]): AsyncGenerator<string> {
   for (const { fd, size } of files) {
     if (size === 0) continue;
-    const input = createReadStream("", { fd, autoClose: false, start: 0, end: size - 1, encoding: "utf8" });
-    for await (const line of createInterface({ input, crlfDelay: Infinity })) if (isSpoolEntry(line)) yield line;
+    const input = createReadStream("", { fd, autoClose: false, start: 0, end: size - 1 });
+    for await (const lines of spoolLines(input)) yield* lines.map((line) => line.text).filter(isSpoolEntry);
   }
 }
