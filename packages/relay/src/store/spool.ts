@@ -17,7 +17,9 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { dirname } from "node:path";
 import type { Ending, RequestRow } from "../insight/row.ts";
+import { syncDirectory } from "./disk.ts";
 import { spoolLines } from "./spool-lines.ts";
 
 const RESERVE_BYTES = 512 * 1024;
@@ -43,9 +45,12 @@ export class Spool {
   readonly #path: string;
   #file: number | null = null;
   #bytes = 0;
+  readonly #syncDirectory: (path: string) => void;
 
-  constructor(path: string) {
+  /** @param sync makes the names in a directory last. */
+  constructor(path: string, sync: (path: string) => void = syncDirectory) {
     this.#path = path;
+    this.#syncDirectory = sync;
   }
 
   /** Sets the reserve aside; without room for it there is none. */
@@ -78,7 +83,7 @@ export class Spool {
   }
 
   #append(entry: SpoolEntry): void {
-    this.#file ??= openSync(this.#path, "a", 0o600);
+    this.#file ??= this.#open(this.#path);
     const before = fstatSync(this.#file).size;
     // Each line brings its own beginning: what a crash left torn before it is then a line of its own.
     const line = Buffer.from(`${before === 0 ? "" : "\n"}${lineOf(entry)}`);
@@ -91,6 +96,14 @@ export class Spool {
       ftruncateSync(this.#file, before);
       throw error;
     }
+  }
+
+  /** A synced file is gone after a loss of power when its name was not. */
+  #open(path: string): number {
+    const isNew = !existsSync(path);
+    const file = openSync(path, "a", 0o600);
+    if (isNew) this.#syncDirectory(dirname(path));
+    return file;
   }
 
   /**

@@ -1,4 +1,4 @@
-import { appendFileSync, createReadStream, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, createReadStream, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -60,4 +60,14 @@ test("a file without an end of a line is read in parts, and what follows it is n
   const sizes = (await linesOf(createReadStream(path))).map((line) => line.text.length);
   expect(Math.max(...sizes)).toBeLessThanOrEqual(4 * 1024 * 1024);
   expect((await drained(spool)).map((entry) => entry.row.id)).toEqual(["req_1"]);
+});
+
+test("the name of the file is synced to the disk before its first entry is acknowledged, once for each file", async () => {
+  const synced: string[] = [];
+  const spool = new Spool(path, (name) => synced.push(`${name} with ${readdirSync(name).join()}`));
+  for (const id of ["req_1", "req_2"]) spool.append({ row: row(id), ending: null });
+  expect(synced).toEqual([`${directory} with spool`]);
+  await drained(spool);
+  spool.append({ row: row("req_3"), ending: null });
+  expect(synced).toHaveLength(2);
 });

@@ -7,7 +7,7 @@ import type { DataDirectory } from "../data-directory.ts";
 import type { Breach } from "../ledger-audit.ts";
 import { versionIn } from "../schema.ts";
 import type { Dialect } from "../sql.ts";
-import { syncDirectory } from "./disk.ts";
+import { syncDirectory } from "../disk.ts";
 import { rowOf } from "./format.ts";
 import type { Head, Tail } from "./format.ts";
 import { checkBackup, readBackup } from "./read.ts";

@@ -8,7 +8,7 @@ import type { Breach } from "../ledger-audit.ts";
 import { migrateSqlite } from "../migrate-sqlite.ts";
 import type { SqlValue } from "../sql.ts";
 import { SqliteRunner } from "../sqlite-runner.ts";
-import { syncDirectory, syncFile } from "./disk.ts";
+import { syncDirectory, syncFile } from "../disk.ts";
 import { layoutOf } from "./layout.ts";
 import type { TableLayout } from "./layout.ts";
 import type { RestoreTarget } from "./target.ts";

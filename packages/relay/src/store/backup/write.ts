@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import type { DatabaseConfig } from "../../config/config.ts";
-import { syncDirectory } from "./disk.ts";
+import { syncDirectory } from "../disk.ts";
 import { headLine, rowLine, spoolLine, tableLine, tailLine } from "./format.ts";
 import type { Head, Tail } from "./format.ts";
 import type { BackupSource } from "./source.ts";
