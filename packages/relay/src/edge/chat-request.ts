@@ -6,6 +6,8 @@ import type { ClientRequest, Door } from "../provider/provider.ts";
 import type { JsonBody } from "./body.ts";
 
 const MODEL_LENGTH_MAX = 256;
+/** No name has them, and PostgreSQL keeps no text with a U+0000. */
+const CONTROL_CHARACTER = /\p{Cc}/u;
 const CHOICES_MAX = 128;
 /** Bytes of a member that is parsed here; the rest of the body never is. */
 const MEMBER_BYTES_MAX = 4096;
@@ -33,6 +35,7 @@ export function readClientRequest(door: Door, body: JsonBody, hops: number): Req
   const name = String(value(model));
   if (name === "" || name.length > MODEL_LENGTH_MAX)
     return refuse("model", "Name the model: `model` must be a string of 1 to 256 characters.");
+  if (CONTROL_CHARACTER.test(name)) return refuse("model", "This model name has a control character in it.");
 
   const stream = find("stream");
   if (stream !== undefined && !["true", "false", "null"].includes(stream.kind)) return refuse("stream", "`stream` must be true or false.");
