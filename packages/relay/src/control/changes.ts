@@ -27,8 +27,8 @@ export class Changes {
 
   /** @throws a {@link Refusal} when it is not known to be stored. */
   async write(caller: Caller, note: Note, writes: readonly ControlWrite[]): Promise<void> {
-    const reason = await this.#store.write([...writes, auditWrite(caller, note)]);
-    if (reason !== null) throw this.#notStored(note, reason);
+    const failure = await this.#store.write([...writes, auditWrite(caller, note)]);
+    if (failure !== null) throw this.#notStored(note, failure.reason);
   }
 
   /** An operation of the ledger with its note; where it is only repeated, the first note stands. @throws where it is refused. */

@@ -118,7 +118,7 @@ export interface Statement {
 /** Lists have one row more than a page shows, so that its reader knows whether more follow. */
 export interface ControlStore {
   /** All of the writes are stored, or none. @returns null, or the reason why not. */
-  write(writes: readonly ControlWrite[]): Promise<string | null>;
+  write(writes: readonly ControlWrite[]): Promise<{ readonly reason: string } | null>;
   /** Resolves when accounts and keys that other relays changed before the call are known here. */
   fresh(): Promise<void>;
   memberById(id: string): Promise<Member | null>;

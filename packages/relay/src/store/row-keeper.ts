@@ -3,10 +3,10 @@
  * one of them can again. While it is the last, no new request may start.
  */
 import type { Ending, Recorded, RequestRow, RowStore } from "../insight/row.ts";
-import type { Done, HoldOutcome, Operation, Result } from "../ledger/operation.ts";
+import { EntryStore } from "./entry-store.ts";
+import type { EntryStoreParts, Outcome } from "./entry-store.ts";
 import type { Spool, SpoolEntry } from "./spool.ts";
 import type { Store } from "./store.ts";
-import type { Write } from "./writes.ts";
 
 /** What the database has not confirmed by then goes to the spool file. */
 const CONFIRM_WITHIN_MS = 2_000;
@@ -15,19 +15,14 @@ const UNKEPT_RETRY_MS = 1_000;
 /** Beyond this many in memory alone nothing starts anyway: what is running is bounded by the sockets there are. */
 const TOLD_MAX = 20;
 
-export interface RowKeeperParts {
+export interface RowKeeperParts extends EntryStoreParts {
   readonly store: Pick<Store, "write" | "trouble" | "hasRoom" | "waiting">;
-  readonly ledger: { ask(operation: Operation, writes?: readonly Write[]): Promise<Result> };
   readonly spool: Spool;
-  readonly onTrouble: (message: string) => void;
 }
-
-type Outcome =
-  | { readonly ok: true; readonly chargedNanos: bigint | null; readonly writtenOffNanos: bigint }
-  | { readonly ok: false; readonly reason: string };
 
 export class RowKeeper implements RowStore {
   readonly #parts: RowKeeperParts;
+  readonly #entries: EntryStore;
   #unkept: SpoolEntry[] = [];
   #timer: NodeJS.Timeout | null = null;
   #catchingUp: Promise<void> | null = null;
@@ -36,6 +31,7 @@ export class RowKeeper implements RowStore {
 
   constructor(parts: RowKeeperParts) {
     this.#parts = parts;
+    this.#entries = new EntryStore(parts);
   }
 
   get waiting(): number {
@@ -76,11 +72,8 @@ export class RowKeeper implements RowStore {
     if (store.trouble !== null) return this.#schedule(UNKEPT_RETRY_MS);
     try {
       for (const { row, ending } of this.#unkept.splice(0)) await this.record(row, ending ?? undefined).catch(() => undefined);
-      const { badLines, isEmpty } = await spool.drain(async (entries) => {
-        const outcomes = await Promise.all(entries.map((entry) => this.#store(entry)));
-        return outcomes.every((outcome) => outcome.ok);
-      });
-      if (badLines > 0) onTrouble(`${badLines} lines of the spool file are no rows: they are in spool.bad`);
+      const { bad, isEmpty } = await spool.drain((entries) => this.#entries.storeAll(entries));
+      if (bad !== null) onTrouble(`${bad.count} lines of the spool file cannot be stored and are in spool.bad; the first: ${bad.reason}`);
       if (!isEmpty) this.#schedule(SPOOL_RETRY_MS);
       else this.#told = 0;
       if (this.#unkept.length === 0) spool.reserve();
@@ -92,45 +85,15 @@ export class RowKeeper implements RowStore {
 
   async #storeInTime(entry: SpoolEntry): Promise<Outcome> {
     const trouble = this.#parts.store.trouble;
-    if (trouble !== null) return { ok: false, reason: trouble };
+    if (trouble !== null) return { ok: false, isOwn: false, reason: trouble };
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<Outcome>((resolve) => {
       const reason = `the database took longer than ${CONFIRM_WITHIN_MS / 1000} s`;
-      timer = setTimeout(() => resolve({ ok: false, reason }), CONFIRM_WITHIN_MS);
+      timer = setTimeout(() => resolve({ ok: false, isOwn: false, reason }), CONFIRM_WITHIN_MS);
     });
-    const outcome = await Promise.race([this.#store(entry), late]);
+    const outcome = await Promise.race([this.#entries.store(entry), late]);
     clearTimeout(timer);
     return outcome;
-  }
-
-  async #store({ row, ending }: SpoolEntry): Promise<Outcome> {
-    return ending === null ? this.#writeRow(row) : this.#end(row, ending);
-  }
-
-  async #writeRow(row: RequestRow): Promise<Outcome> {
-    const reason = await this.#parts.store.write([{ kind: "row", row }]);
-    if (reason !== null) return { ok: false, reason };
-    return { ok: true, chargedNanos: row.chargeNanos === null ? null : BigInt(row.chargeNanos), writtenOffNanos: 0n };
-  }
-
-  /** The end of the hold and the row in one transaction. */
-  async #end(row: RequestRow, ending: Ending): Promise<Outcome> {
-    const result = await this.#parts.ledger.ask(ending, riderOf(row));
-    if (result.ok) return ended(result);
-    if (result.code === "not_open" && result.hold !== undefined) return this.#endLate(row, ending, result.hold);
-    if (result.code !== "hold_unknown") return { ok: false, reason: result.reason ?? result.code };
-    this.#parts.onTrouble(`the hold of ${row.id} is not known to the ledger: its row says what it would have cost`);
-    return this.#writeRow(row);
-  }
-
-  /** Somebody took this process for dead and ended the hold at its last checkpoint: the difference is corrected. */
-  async #endLate(row: RequestRow, ending: Ending, hold: HoldOutcome): Promise<Outcome> {
-    const costNanos = ending.kind === "settle" ? ending.costNanos : 0n;
-    const result = await this.#parts.ledger.ask({ kind: "correct", id: row.id, costNanos }, riderOf(row));
-    if (result.ok) return ended(result);
-    if (result.code === "store_unavailable" || result.code === "store_failed") return { ok: false, reason: result.reason ?? result.code };
-    this.#parts.onTrouble(`the hold of ${row.id} had ended as ${hold.state} before: ${result.code}`);
-    return this.#writeRow({ ...row, chargeNanos: String(hold.chargedNanos ?? 0n) });
   }
 
   #schedule(ms: number): void {
@@ -157,14 +120,4 @@ function asLate({ row, ending }: SpoolEntry): SpoolEntry {
   const end = { endReason: "store_unavailable" } as const;
   const late = { ...row, ...end, errorCode: "store_unavailable" };
   return { row: late, ending: row.isStream ? { ...ending, ...end } : { kind: "void", id: row.id, ...end } };
-}
-
-/** Charged is null where the hold was of an account that does not pay. */
-function ended({ balances, hold }: Done): Outcome {
-  const chargedNanos = balances === null ? null : (hold?.chargedNanos ?? 0n);
-  return { ok: true, chargedNanos, writtenOffNanos: hold?.writtenOffNanos ?? 0n };
-}
-
-function riderOf(row: RequestRow): Write[] {
-  return [{ kind: "row", row }];
 }

@@ -4,7 +4,6 @@
  * find room.
  */
 import {
-  appendFileSync,
   closeSync,
   createReadStream,
   existsSync,
@@ -25,8 +24,9 @@ import { spoolLines } from "./spool-lines.ts";
 const RESERVE_BYTES = 512 * 1024;
 /** A file of this size takes no more, so no new request starts: the disk is needed for other things too. */
 const SPOOL_BYTES_MAX = 1024 ** 3;
-/** Entries that are stored at once. */
+/** Entries that are stored at once, and about how many bytes of them. */
 const BATCH = 500;
+const BATCH_BYTES = 8 * 1024 * 1024;
 
 export interface SpoolEntry {
   readonly row: RequestRow;
@@ -34,17 +34,33 @@ export interface SpoolEntry {
   readonly ending: Ending | null;
 }
 
+/** What became of an entry: `later` when the store did not answer, bad when it can never be stored as it is. */
+export type Fate = "stored" | "later" | { readonly bad: string };
+
 export interface Drained {
-  /** Lines that are no entries; they are kept in a file beside. */
-  readonly badLines: number;
+  /** Lines that no database takes, and why the first of them is one; they are kept in a file beside. */
+  readonly bad: { readonly count: number; readonly reason: string } | null;
   /** All of it is stored, and the file is gone. */
   readonly isEmpty: boolean;
+}
+
+interface BadLine {
+  readonly reason: string;
+  readonly line: string;
+}
+
+interface Batch {
+  readonly lines: readonly string[];
+  /** Where the file goes on after them. */
+  readonly end: number;
 }
 
 export class Spool {
   readonly #path: string;
   #file: number | null = null;
   #bytes = 0;
+  /** How much of the file that is read was dealt with. */
+  #done = 0;
   readonly #syncDirectory: (path: string) => void;
 
   /** @param sync makes the names in a directory last. */
@@ -108,29 +124,37 @@ export class Spool {
 
   /**
    * Reads what is in the file and gives it to `store`, a part at a time; entries may be given again after a failure.
-   * @param store false when a part could not be stored: the rest is left for later.
+   * @param store says what became of each: a part with one for later is left for later, and what follows it.
    */
-  async drain(store: (entries: readonly SpoolEntry[]) => Promise<boolean>): Promise<Drained> {
-    let badLines = 0;
+  async drain(store: (entries: readonly SpoolEntry[]) => Promise<readonly Fate[]>): Promise<Drained> {
+    const bad: BadLine[] = [];
+    let count = 0;
+    const drained = (isEmpty: boolean): Drained => ({ bad: bad[0] === undefined ? null : { count, reason: bad[0].reason }, isEmpty });
     for (let taken = this.#take(); taken !== null; taken = this.#take()) {
-      const bad = await this.#drainFile(taken, store);
-      if (bad === null) return { badLines, isEmpty: false };
-      badLines += bad;
+      for await (const { lines, end } of batchesOf(taken, this.#done)) {
+        const found = await badOf(lines, store);
+        if (found === null) return drained(false);
+        this.#keepBad(found);
+        this.#done = end;
+        count += found.length;
+        if (bad.length === 0) bad.push(...found.slice(0, 1));
+      }
+      rmSync(taken, { force: true });
+      this.#done = 0;
     }
-    return { badLines, isEmpty: true };
+    return drained(true);
   }
 
-  /** @returns the number of bad lines; null when something could not be stored. */
-  async #drainFile(path: string, store: (entries: readonly SpoolEntry[]) => Promise<boolean>): Promise<number | null> {
-    const bad: string[] = [];
-    for await (const lines of linesOf(path)) {
-      const entries = lines.map(entryOf);
-      bad.push(...lines.filter((_, at) => entries[at] === null));
-      if (!(await store(entries.filter((entry) => entry !== null)))) return null;
+  /** On the disk before the file that they come from goes. */
+  #keepBad(bad: readonly BadLine[]): void {
+    if (bad.length === 0) return;
+    const file = this.#open(`${this.#path}.bad`);
+    try {
+      writeFileSync(file, bad.map((each) => `${JSON.stringify(each)}\n`).join(""));
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
     }
-    if (bad.length > 0) appendFileSync(`${this.#path}.bad`, `${bad.join("\n")}\n`, { mode: 0o600 });
-    rmSync(path, { force: true });
-    return bad.length;
   }
 
   /** The file that is read, which nothing is appended to; null when there is nothing to read. */
@@ -151,15 +175,35 @@ export class Spool {
   }
 }
 
-async function* linesOf(path: string): AsyncGenerator<string[]> {
-  let lines: string[] = [];
-  for await (const more of spoolLines(createReadStream(path))) {
-    for (const { text } of more) lines.push(text);
-    if (lines.length < BATCH) continue;
-    yield lines;
-    lines = [];
+/** @returns what is bad among the lines; null when something is to be stored later. */
+async function badOf(
+  lines: readonly string[],
+  store: (entries: readonly SpoolEntry[]) => Promise<readonly Fate[]>,
+): Promise<BadLine[] | null> {
+  const read = lines.map((line) => ({ line, entry: entryOf(line) }));
+  const fates = [...(await store(read.flatMap(({ entry }) => entry ?? [])))];
+  const bad: BadLine[] = [];
+  for (const { line, entry } of read) {
+    const fate = entry === null ? { bad: "it is no entry: it was torn" } : (fates.shift() ?? "later");
+    if (fate === "later") return null;
+    if (fate !== "stored") bad.push({ reason: fate.bad, line });
   }
-  if (lines.length > 0) yield lines;
+  return bad;
+}
+
+async function* batchesOf(path: string, start: number): AsyncGenerator<Batch> {
+  let lines: string[] = [];
+  let [begin, end] = [start, start];
+  for await (const more of spoolLines(createReadStream(path, { start }))) {
+    for (const line of more) {
+      lines.push(line.text);
+      end = start + line.end;
+    }
+    if (lines.length < BATCH && end - begin < BATCH_BYTES) continue;
+    yield { lines, end };
+    [lines, begin] = [[], end];
+  }
+  if (lines.length > 0) yield { lines, end };
 }
 
 function lineOf({ row, ending }: SpoolEntry): string {

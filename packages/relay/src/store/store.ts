@@ -25,6 +25,6 @@ export interface Store extends KeyStore, AccountStore {
 
 /** @throws with the store's reason when the writes are not stored. */
 export async function writeOrThrow(store: Pick<Store, "write">, writes: readonly Write[]): Promise<void> {
-  const reason = await store.write(writes);
-  if (reason !== null) throw new Error(reason);
+  const failure = await store.write(writes);
+  if (failure !== null) throw new Error(failure.reason);
 }

@@ -28,10 +28,10 @@ export class WriteQueue {
     return this.#closed === null && this.waiting < WAITING_MAX;
   }
 
-  /** Null once the writes are stored, all of them; else the reason why none is. Never rejects. */
+  /** Null once the writes are stored, all of them; else why none is. Never rejects. */
   add(writes: readonly Write[]): Promise<WriteOutcome> {
-    if (this.#closed !== null) return Promise.resolve(this.#closed);
-    if (!this.hasRoom) return Promise.resolve("too many writes wait");
+    if (this.#closed !== null) return Promise.resolve(notTried(this.#closed));
+    if (!this.hasRoom) return Promise.resolve(notTried("too many writes wait"));
     return new Promise((settle) => {
       this.#waiting.push({ writes, settle });
       if (this.#inFlight.length === 0) void this.#send();
@@ -45,7 +45,7 @@ export class WriteQueue {
       this.#inFlight = [];
       batch.forEach((waiting, at) => {
         const outcome = outcomes[at];
-        waiting.settle(outcome === undefined ? "the store gave too few answers" : outcome);
+        waiting.settle(outcome === undefined ? notTried("the store gave too few answers") : outcome);
       });
     }
   }
@@ -55,7 +55,7 @@ export class WriteQueue {
       return await this.#commit(batch.map((waiting) => waiting.writes));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      return batch.map(() => reason);
+      return batch.map(() => notTried(reason));
     }
   }
 
@@ -63,6 +63,10 @@ export class WriteQueue {
   close(reason: string): void {
     if (this.#closed !== null) return;
     this.#closed = reason;
-    for (const waiting of [...this.#inFlight.splice(0), ...this.#waiting.splice(0)]) waiting.settle(reason);
+    for (const waiting of [...this.#inFlight.splice(0), ...this.#waiting.splice(0)]) waiting.settle(notTried(reason));
   }
+}
+
+function notTried(reason: string): WriteOutcome {
+  return { reason, isOwn: false };
 }

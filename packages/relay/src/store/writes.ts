@@ -111,8 +111,14 @@ function* change<T>(
   yield* updateRows(dialect, shape.table, columnsOf(shape, set), columnsOf(shape, match), [values], guard);
 }
 
-/** Null when it is stored, else the reason why not. */
-export type WriteOutcome = string | null;
+/** Null when it is stored. */
+export type WriteOutcome = WriteFailure | null;
+
+interface WriteFailure {
+  readonly reason: string;
+  /** The writes themselves are to blame: they fail the next time too, while others are stored. */
+  readonly isOwn: boolean;
+}
 
 /**
  * Many units in one transaction, each stored whole or not at all. Where they fail together each is tried alone, so that
@@ -123,7 +129,8 @@ export function* commitWrites(dialect: Dialect, units: readonly (readonly Write[
   if (units.length === 0) return [];
   const outcome = yield* transaction(() => applyWrites(dialect, units.flat()));
   if (outcome.ok) return units.map(() => null);
-  if (units.length === 1 || outcome.isEverybody) return units.map(() => outcome.reason);
+  const { reason, isEverybody } = outcome;
+  if (units.length === 1 || isEverybody) return units.map(() => ({ reason, isOwn: !isEverybody }));
   const middle = units.length >> 1;
   const first = yield* commitWrites(dialect, units.slice(0, middle));
   return [...first, ...(yield* commitWrites(dialect, units.slice(middle)))];

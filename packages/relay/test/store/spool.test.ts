@@ -1,4 +1,4 @@
-import { appendFileSync, createReadStream, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { appendFileSync, createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { spoolLines } from "../../src/store/spool-lines.ts";
 import type { SpoolLine } from "../../src/store/spool-lines.ts";
 import { Spool } from "../../src/store/spool.ts";
-import type { SpoolEntry } from "../../src/store/spool.ts";
+import type { Fate, SpoolEntry } from "../../src/store/spool.ts";
 import { row } from "./row.ts";
 
 let directory: string;
@@ -23,7 +23,7 @@ async function drained(spool: Spool): Promise<SpoolEntry[]> {
   const all: SpoolEntry[] = [];
   await spool.drain((entries) => {
     all.push(...entries);
-    return Promise.resolve(true);
+    return Promise.resolve(entries.map(() => "stored" as const));
   });
   return all;
 }
@@ -70,4 +70,19 @@ test("the name of the file is synced to the disk before its first entry is ackno
   await drained(spool);
   spool.append({ row: row("req_3"), ending: null });
   expect(synced).toHaveLength(2);
+});
+
+test("what could not be stored is given again, and what is dealt with is not: a bad entry is kept beside once", async () => {
+  const spool = new Spool(path);
+  for (let n = 0; n < 700; n++) spool.append({ row: row(`req_${n}`), ending: null });
+  const given: number[] = [];
+  const store = (last: Fate) => (entries: readonly SpoolEntry[]) => {
+    given.push(entries.length);
+    return Promise.resolve(entries.map(({ row: { id } }): Fate => (id === "req_0" ? { bad: "no" } : id === "req_699" ? last : "stored")));
+  };
+  expect(await spool.drain(store("later"))).toEqual({ bad: { count: 1, reason: "no" }, isEmpty: false });
+  expect(await spool.drain(store({ bad: "neither" }))).toEqual({ bad: { count: 1, reason: "neither" }, isEmpty: true });
+  expect(given).toHaveLength(3);
+  expect(given[2]).toBe(given[1]);
+  expect(readFileSync(`${path}.bad`, "utf8").match(/"reason":"\w+"/g)).toEqual(['"reason":"no"', '"reason":"neither"']);
 });

@@ -194,7 +194,7 @@ test("a torn line in the middle of a spool file costs itself alone, and does not
   await openStore();
   expect(count("requests")).toBe(3);
   expect(readFileSync(join(dataDir, "spool.bad"), "utf8")).toContain("req_torn");
-  expect(troubles.join()).toContain("1 lines of the spool file are no rows");
+  expect(troubles.join()).toContain("1 lines of the spool file cannot be stored and are in spool.bad; the first: it is no entry");
 });
 
 test(

@@ -1,0 +1,93 @@
+/** Brings one entry, a row and how its hold ends, into the database. */
+import type { Ending, RequestRow } from "../insight/row.ts";
+import type { Done, HoldOutcome, Operation, Result } from "../ledger/operation.ts";
+import type { Fate, SpoolEntry } from "./spool.ts";
+import type { Store } from "./store.ts";
+import type { Write } from "./writes.ts";
+
+export interface EntryStoreParts {
+  readonly store: Pick<Store, "write">;
+  readonly ledger: { ask(operation: Operation, writes?: readonly Write[]): Promise<Result> };
+  readonly onTrouble: (message: string) => void;
+}
+
+export type Outcome =
+  | { readonly ok: true; readonly chargedNanos: bigint | null; readonly writtenOffNanos: bigint }
+  /** `isOwn`: the entry itself is to blame, and fails the next time too. */
+  | { readonly ok: false; readonly isOwn: boolean; readonly reason: string };
+
+export class EntryStore {
+  readonly #parts: EntryStoreParts;
+
+  constructor(parts: EntryStoreParts) {
+    this.#parts = parts;
+  }
+
+  store({ row, ending }: SpoolEntry): Promise<Outcome> {
+    return ending === null ? this.#writeRow(row) : this.#end(row, ending, [{ kind: "row", row }]);
+  }
+
+  /** All at once; what fails for its own sake is looked at alone afterwards. */
+  async storeAll(entries: readonly SpoolEntry[]): Promise<Fate[]> {
+    const outcomes = await Promise.all(entries.map((entry) => this.store(entry)));
+    const fates: Fate[] = [];
+    for (const [at, entry] of entries.entries()) {
+      const outcome = outcomes[at];
+      fates.push(outcome?.ok === false && outcome.isOwn ? await this.#storeAlone(entry) : fateOf(outcome));
+    }
+    return fates;
+  }
+
+  /** What lost against other transactions is stored now. A hold is ended even if its row can never be stored: money first. */
+  async #storeAlone(entry: SpoolEntry): Promise<Fate> {
+    const { row, ending } = entry;
+    const again = await this.store(entry);
+    if (again.ok || !again.isOwn) return fateOf(again);
+    if (ending === null) return { bad: again.reason };
+    const bare = await this.#end(row, ending, []);
+    if (bare.ok) return { bad: `${again.reason}; its hold is ended, its row is not stored` };
+    return bare.isOwn ? { bad: bare.reason } : "later";
+  }
+
+  async #writeRow(row: RequestRow): Promise<Outcome> {
+    const failure = await this.#parts.store.write([{ kind: "row", row }]);
+    if (failure !== null) return { ok: false, ...failure };
+    return { ok: true, chargedNanos: row.chargeNanos === null ? null : BigInt(row.chargeNanos), writtenOffNanos: 0n };
+  }
+
+  /** The end of the hold and what goes with it in one transaction. */
+  async #end(row: RequestRow, ending: Ending, writes: readonly Write[]): Promise<Outcome> {
+    const result = await this.#parts.ledger.ask(ending, writes);
+    if (result.ok) return ended(result);
+    if (result.code === "not_open" && result.hold !== undefined) return this.#endLate(row, ending, writes, result.hold);
+    if (result.code !== "hold_unknown") return failed(result);
+    this.#parts.onTrouble(`the hold of ${row.id} is not known to the ledger: its row says what it would have cost`);
+    return this.#writeRow(row);
+  }
+
+  /** Somebody took this process for dead and ended the hold at its last checkpoint: the difference is corrected. */
+  async #endLate(row: RequestRow, ending: Ending, writes: readonly Write[], hold: HoldOutcome): Promise<Outcome> {
+    const costNanos = ending.kind === "settle" ? ending.costNanos : 0n;
+    const result = await this.#parts.ledger.ask({ kind: "correct", id: row.id, costNanos }, writes);
+    if (result.ok) return ended(result);
+    if (result.code === "store_unavailable" || result.code === "store_failed") return failed(result);
+    this.#parts.onTrouble(`the hold of ${row.id} had ended as ${hold.state} before: ${result.code}`);
+    return this.#writeRow({ ...row, chargeNanos: String(hold.chargedNanos ?? 0n) });
+  }
+}
+
+function failed({ code, reason }: Extract<Result, { ok: false }>): Outcome {
+  return { ok: false, isOwn: code !== "store_unavailable", reason: reason ?? code };
+}
+
+function fateOf(outcome: Outcome | undefined): Fate {
+  if (outcome === undefined) return "later";
+  if (outcome.ok) return "stored";
+  return outcome.isOwn ? { bad: outcome.reason } : "later";
+}
+
+/** Charged is null where the hold was of an account that does not pay. */
+function ended({ balances, hold }: Done): Outcome {
+  const chargedNanos = balances === null ? null : (hold?.chargedNanos ?? 0n);
+  return { ok: true, chargedNanos, writtenOffNanos: hold?.writtenOffNanos ?? 0n };
+}
