@@ -29,7 +29,7 @@ export function shownReceipt(id: string, file: RequestFile): Record<string, unkn
     model: request?.model ?? hold?.model ?? null,
     key_id: request?.keyId ?? hold?.keyId ?? null,
     ...(request === null ? { end_reason: hold?.endReason ?? null } : shownRequest(request)),
-    basis: correction === null ? (request?.basis ?? hold?.basis ?? null) : "exact",
+    basis: request?.basis ?? (correction === null ? (hold?.basis ?? null) : "exact"),
     ...amount("charge", charged),
     price: request === null || file.price === null ? null : shownPrice(file.price, request),
     hold:

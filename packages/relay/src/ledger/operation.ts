@@ -59,6 +59,8 @@ interface CorrectOperation {
   readonly kind: "correct";
   readonly id: string;
   readonly costNanos: Nanos;
+  /** Nothing was delivered after all: as after a void, the client may use its Idempotency-Key again. */
+  readonly freesKey?: boolean;
 }
 
 interface OpenWalletOperation {

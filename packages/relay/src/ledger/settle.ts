@@ -38,9 +38,12 @@ export function decideVoid(draft: Draft, operation: OperationOf<"void">, clock: 
   return endHold(draft, hold, { state: "voided", costNanos: 0n, basis: "none", reason: operation.endReason }, clock);
 }
 
+/** Unless another request has it by now. */
 function freeKey(draft: Draft, hold: Hold): void {
   if (hold.idempotencyKey === null) return;
-  draft.freeIdempotency(idempotencyId(hold.accountId, hold.idempotencyKey), hold.accountId, hold.idempotencyKey, hold.id);
+  const id = idempotencyId(hold.accountId, hold.idempotencyKey);
+  if ((draft.findIdempotency(id)?.holdId ?? hold.id) !== hold.id) return;
+  draft.freeIdempotency(id, hold.accountId, hold.idempotencyKey, hold.id);
 }
 
 /**
@@ -133,6 +136,7 @@ export function decideCorrect(draft: Draft, operation: OperationOf<"correct">, c
   if (wallet !== null) sweepExpired(draft, wallet, clock.nowMs);
   const correction = correctionOf(hold, hold.chargedNanos, operation.costNanos, wallet, clock.nowMs);
   draft.corrections.add(correction);
+  if (operation.freesKey === true) freeKey(draft, hold);
   for (const window of windowsOf(draft, hold)) window.spentNanos += correction.deltaNanos;
   if (wallet !== null) moveCorrection(draft, wallet, hold, correction.deltaNanos, clock.nowMs);
   return done(wallet, outcomeOf(hold, correction));

@@ -27,6 +27,19 @@ export class EntryStore {
     return ending === null ? this.#writeRow(row) : this.#end(row, ending, [{ kind: "row", row }]);
   }
 
+  /**
+   * As long as its client waits for the answer. Whoever took this process for dead has ended the hold, and a plain answer could
+   * still turn out late after a correction, of which there is one: so it counts as late at once.
+   */
+  async storeInTime(entry: SpoolEntry): Promise<Outcome> {
+    const { row, ending } = entry;
+    if (ending === null || asLate(entry).ending?.kind === ending.kind) return this.store(entry);
+    const result = await this.#parts.ledger.ask(ending, [{ kind: "row", row }]);
+    if (result.ok) return ended(result);
+    if (result.code === "not_open") return { ok: false, isOwn: false, reason: `its hold had ended as ${result.hold?.state ?? "unknown"}` };
+    return result.code === "hold_unknown" ? this.store(entry) : failed(result);
+  }
+
   /** All at once; what fails for its own sake is looked at alone afterwards. */
   async storeAll(entries: readonly SpoolEntry[]): Promise<Fate[]> {
     const outcomes = await Promise.all(entries.map((entry) => this.store(entry)));
@@ -67,8 +80,8 @@ export class EntryStore {
 
   /** Somebody took this process for dead and ended the hold at its last checkpoint: the difference is corrected. */
   async #endLate(row: RequestRow, ending: Ending, writes: readonly Write[], hold: HoldOutcome): Promise<Outcome> {
-    const costNanos = ending.kind === "settle" ? ending.costNanos : 0n;
-    const result = await this.#parts.ledger.ask({ kind: "correct", id: row.id, costNanos }, writes);
+    const truth = ending.kind === "settle" ? { costNanos: ending.costNanos } : { costNanos: 0n, freesKey: true };
+    const result = await this.#parts.ledger.ask({ kind: "correct", id: row.id, ...truth }, writes);
     if (result.ok) return ended(result);
     if (result.code === "store_unavailable" || result.code === "store_failed") return failed(result);
     this.#parts.onTrouble(`the hold of ${row.id} had ended as ${hold.state} before: ${result.code}`);
@@ -90,4 +103,18 @@ function fateOf(outcome: Outcome | undefined): Fate {
 function ended({ balances, hold }: Done): Outcome {
   const chargedNanos = balances === null ? null : (hold?.chargedNanos ?? 0n);
   return { ok: true, chargedNanos, writtenOffNanos: hold?.writtenOffNanos ?? 0n };
+}
+
+/**
+ * Without its settlement a good answer ends with an error, so that is how it ended. Of a plain one the client gets nothing but
+ * that error, and pays nothing.
+ */
+export function asLate({ row, ending }: SpoolEntry): SpoolEntry {
+  if (ending === null || row.errorCode !== null || row.endReason === "client_gone") return { row, ending };
+  const end = { endReason: "store_unavailable" } as const;
+  const late = { ...row, ...end, errorCode: "store_unavailable" };
+  if (row.isStream) return { row: late, ending: { ...ending, ...end } };
+  // Spaces that kept a slow client waiting have sent the status already.
+  const status = row.bytesOut === 0 ? 503 : row.status;
+  return { row: { ...late, status }, ending: { kind: "void", id: row.id, ...end } };
 }

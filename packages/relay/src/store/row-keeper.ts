@@ -3,7 +3,7 @@
  * one of them can again. While it is the last, no new request may start.
  */
 import type { Ending, Recorded, RequestRow, RowStore } from "../insight/row.ts";
-import { EntryStore } from "./entry-store.ts";
+import { asLate, EntryStore } from "./entry-store.ts";
 import type { EntryStoreParts, Outcome } from "./entry-store.ts";
 import type { Spool, SpoolEntry } from "./spool.ts";
 import type { Store } from "./store.ts";
@@ -91,7 +91,7 @@ export class RowKeeper implements RowStore {
       const reason = `the database took longer than ${CONFIRM_WITHIN_MS / 1000} s`;
       timer = setTimeout(() => resolve({ ok: false, isOwn: false, reason }), CONFIRM_WITHIN_MS);
     });
-    const outcome = await Promise.race([this.#entries.store(entry), late]);
+    const outcome = await Promise.race([this.#entries.storeInTime(entry), late]);
     clearTimeout(timer);
     return outcome;
   }
@@ -109,15 +109,4 @@ export class RowKeeper implements RowStore {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#parts.spool.close();
   }
-}
-
-/**
- * Without its settlement a good answer ends with an error, so that is how it ended. Of a plain one the client gets nothing but
- * that error, and pays nothing.
- */
-function asLate({ row, ending }: SpoolEntry): SpoolEntry {
-  if (ending === null || row.errorCode !== null || row.endReason === "client_gone") return { row, ending };
-  const end = { endReason: "store_unavailable" } as const;
-  const late = { ...row, ...end, errorCode: "store_unavailable" };
-  return { row: late, ending: row.isStream ? { ...ending, ...end } : { kind: "void", id: row.id, ...end } };
 }

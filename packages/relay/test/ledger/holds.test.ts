@@ -185,4 +185,35 @@ describe.each(Object.entries(STORES))("%s", (_name, open) => {
     expect(word(await ledger.one(keyed("r4")))).toBe("ok");
     expect(await ledger.one(keyed("r5"))).toMatchObject({ code: "idempotency_in_progress", hold: { id: "r4" } });
   });
+
+  test("a correction frees the Idempotency-Key of what was not delivered, once, and not that of a later request", async () => {
+    ledger = await open();
+    await withCredit(ledger, 1_000n);
+    const keyed = (id: string): Operation => hold(id, 1n, { idempotency: { key: "k", bodySha256: "sha" } });
+    const undo = (id: string, freesKey: boolean): Operation => ({ kind: "correct", id, costNanos: 0n, freesKey });
+    const asked = [keyed("r1"), settle("r1", 1n), keyed("r2"), undo("r1", true), keyed("r2"), undo("r1", true), keyed("r3")];
+    const words = ["ok", "ok", "idempotency_finished", "ok", "ok", "repeat", "idempotency_in_progress"];
+    expect((await ledger.commit(asked)).map(word)).toEqual(words);
+    expect((await ledger.commit([settle("r2", 1n), undo("r2", false), keyed("r3")])).map(word)).toEqual([
+      "ok",
+      "ok",
+      "idempotency_finished",
+    ]);
+    expect(must(await ledger.one(credit("more", 1n))).balances?.balanceNanos).toBe(1_001n);
+  });
+
+  test("a correction leaves the Idempotency-Key that another request took after a day", async () => {
+    ledger = await open();
+    await withCredit(ledger, 1_000n);
+    ledger.seat = { ...ledger.seat, leaseMs: 48 * 3_600_000 };
+    const keyed = (id: string): Operation => hold(id, 1n, { idempotency: { key: "k", bodySha256: "sha" } });
+    await ledger.commit([{ kind: "renew_lease" }, keyed("r1"), settle("r1", 1n)]);
+    ledger.nowMs += 25 * 3_600_000;
+    await ledger.one(keyed("r2"));
+    expect((await ledger.commit([{ kind: "correct", id: "r1", costNanos: 0n, freesKey: true }, keyed("r3")])).map(word)).toEqual([
+      "ok",
+      "idempotency_in_progress",
+    ]);
+    expect(word(await ledger.one(keyed("r4")))).toBe("idempotency_in_progress");
+  });
 });

@@ -111,7 +111,7 @@ export function operationOf(intent: Intent, n: number, state: LedgerState, nowMs
       return randomCredit(intent, n, accountId, nowMs);
     case "correct": {
       const closed = [...state.holds.values()].filter((each) => each.state === "settled" || each.state === "recovered");
-      return { kind: "correct", id: pickOf(closed, intent.pick)?.id ?? id, costNanos: amount };
+      return { kind: "correct", id: pickOf(closed, intent.pick)?.id ?? id, costNanos: amount, freesKey: intent.more % 2 === 0 };
     }
     case "adjust":
       return { kind: "adjust", accountId: "adjusted", deltaNanos: amount - 500n, reference: `a${n}`, reason: "test", actor: "test" };
