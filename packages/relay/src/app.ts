@@ -210,11 +210,14 @@ function lazyControl(parts: ControlParts): EdgeParts["admin"] {
   };
 }
 
-/** Counts a refusal; where the key was good it also gets a row. Others could fill the disk at will, so they get a log line alone. */
+/**
+ * Counts a refusal; where the key was good and there is room it also gets a row. Others could fill the disk or the memory at will,
+ * so they get a log line alone.
+ */
 function noteRefusal(refusal: Refusal, chat: ChatParts, log: Log): void {
   const { requestId, status, code, key, door, model, durationMs } = refusal;
   chat.metrics.refusals.add({ code });
-  if (key === null || door === null) return log.refusal(requestId, status, code);
+  if (key === null || door === null || !chat.rows.hasRoom) return log.refusal(requestId, status, code);
   const row = refusedRow({ id: requestId, at: Date.now(), accountId: key.accountId, keyId: key.id, door, model }, status, code, durationMs);
   log.request(row);
   chat.rows

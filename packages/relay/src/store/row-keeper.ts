@@ -12,7 +12,8 @@ import type { Store } from "./store.ts";
 const CONFIRM_WITHIN_MS = 2_000;
 const SPOOL_RETRY_MS = 5_000;
 const UNKEPT_RETRY_MS = 1_000;
-/** Beyond this many in memory alone nothing starts anyway: what is running is bounded by the sockets there are. */
+/** In memory alone. Nothing starts while there is one, so these are of requests that were running. */
+const UNKEPT_MAX = 10_000;
 const TOLD_MAX = 20;
 
 export interface RowKeeperParts extends EntryStoreParts {
@@ -24,6 +25,8 @@ export class RowKeeper implements RowStore {
   readonly #parts: RowKeeperParts;
   readonly #entries: EntryStore;
   #unkept: SpoolEntry[] = [];
+  /** Of them, those that wait to be tried again in this turn. */
+  #retried: SpoolEntry[] = [];
   #timer: NodeJS.Timeout | null = null;
   #catchingUp: Promise<void> | null = null;
   #isClosed = false;
@@ -35,11 +38,15 @@ export class RowKeeper implements RowStore {
   }
 
   get waiting(): number {
-    return this.#parts.store.waiting + this.#unkept.length;
+    return this.#parts.store.waiting + this.#unkeptCount;
+  }
+
+  get #unkeptCount(): number {
+    return this.#unkept.length + this.#retried.length;
   }
 
   get hasRoom(): boolean {
-    return this.#parts.store.hasRoom && this.#unkept.length === 0 && this.#parts.spool.hasRoom;
+    return this.#parts.store.hasRoom && this.#unkeptCount === 0 && this.#parts.spool.hasRoom;
   }
 
   /** Rejects when the row is in memory alone. It is kept trying for either way. */
@@ -51,7 +58,7 @@ export class RowKeeper implements RowStore {
     try {
       this.#parts.spool.append(late);
     } catch (error) {
-      this.#unkept.push(late);
+      this.#keepInMemory(late);
       this.#schedule(UNKEPT_RETRY_MS);
       throw new Error(`${outcome.reason}; and the spool file: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -71,7 +78,7 @@ export class RowKeeper implements RowStore {
     const { spool, store, onTrouble } = this.#parts;
     if (store.trouble !== null) return this.#schedule(UNKEPT_RETRY_MS);
     try {
-      for (const { row, ending } of this.#unkept.splice(0)) await this.record(row, ending ?? undefined).catch(() => undefined);
+      await this.#retryUnkept();
       const { bad, isEmpty } = await spool.drain((entries) => this.#entries.storeAll(entries));
       if (bad !== null) onTrouble(`${bad.count} lines of the spool file cannot be stored and are in spool.bad; the first: ${bad.reason}`);
       if (!isEmpty) this.#schedule(SPOOL_RETRY_MS);
@@ -81,6 +88,26 @@ export class RowKeeper implements RowStore {
       onTrouble(`the spool file cannot be read: ${error instanceof Error ? error.message : String(error)}`);
       this.#schedule(SPOOL_RETRY_MS);
     }
+  }
+
+  /** Those that fail again are in memory again, and their callers heard of it when they first did. */
+  async #retryUnkept(): Promise<void> {
+    this.#retried = this.#unkept.splice(0);
+    for (let entry = this.#retried.shift(); entry !== undefined; entry = this.#retried.shift())
+      await this.record(entry.row, entry.ending ?? undefined).catch(() => undefined);
+  }
+
+  /** Money first: at the bound an entry that ends a hold takes the place of one that does not. */
+  #keepInMemory(entry: SpoolEntry): void {
+    const isFull = this.#unkeptCount >= UNKEPT_MAX;
+    const at = entry.ending === null ? -1 : this.#unkept.findIndex((each) => each.ending === null);
+    const lost = !isFull ? undefined : at < 0 ? entry : this.#unkept.splice(at, 1)[0];
+    if (lost !== entry) this.#unkept.push(entry);
+    if (lost === undefined) return;
+    const end = lost.ending === null ? "" : "; its hold ends at its last checkpoint when this relay starts again";
+    this.#parts.onTrouble(
+      `row ${lost.row.id} is lost: 10,000 rows are in memory alone, and neither the database nor the disk takes one${end}`,
+    );
   }
 
   async #storeInTime(entry: SpoolEntry): Promise<Outcome> {
