@@ -1,7 +1,7 @@
 /** The ledger as the relay uses it: a queue, and the seat that entitles this process to hold money. */
 import type { Operation, OperationOf, Result } from "./operation.ts";
 import { LedgerQueue } from "./queue.ts";
-import type { QueueLimits } from "./queue.ts";
+import type { CommitBatch, QueueLimits } from "./queue.ts";
 
 /** A lease for a store that no other process can use. */
 export const LEASE_FOREVER_MS = 10 ** 13;
@@ -16,6 +16,8 @@ interface Seat {
 /** What a store offers. */
 export interface LedgerStore<Rider> {
   commit(seat: Seat, operations: readonly Operation[], riders: readonly (Rider | undefined)[]): Result[] | Promise<Result[]>;
+  /** Why it is known not to answer, or null. */
+  readonly trouble?: string | null;
 }
 
 export interface LedgerSettings {
@@ -46,7 +48,8 @@ export class Ledger<Rider = unknown> {
   constructor(store: LedgerStore<Rider>, settings: LedgerSettings) {
     this.#settings = settings;
     const seat = (): Seat => ({ node: settings.node, epoch: this.#epoch, leaseMs: settings.leaseMs });
-    this.#queue = new LedgerQueue<Rider>(async (operations, riders) => await store.commit(seat(), operations, riders), settings.limits);
+    const commit: CommitBatch<Rider> = async (operations, riders) => await store.commit(seat(), operations, riders);
+    this.#queue = new LedgerQueue<Rider>(commit, settings.limits, () => store.trouble ?? null);
   }
 
   /**

@@ -8,8 +8,11 @@ import type { Riders, Seat } from "./ledger-commit.ts";
 import { FOR_WRITING, Line, NotDurable } from "./postgres-session.ts";
 import type { Sql } from "./sql.ts";
 
-/** A batch whose outcome is unknown is asked again for so long. */
-const RETRY_FOR_MS = 2_000;
+/**
+ * A batch whose outcome is unknown is asked again for so long from its start: after one statement that was given up (3 s)
+ * there is time for a new connection (2 s). Who asks for a hold does not wait that long, see `ledger/queue.ts`.
+ */
+const RETRY_FOR_MS = 5_000;
 const RETRY_PAUSE_MS = 50;
 
 export interface PostgresSettings {
@@ -44,10 +47,12 @@ export class PostgresLedger {
     let wasSent = false;
     for (;;) {
       try {
-        return await this.#line.run(() => {
+        const wasLost = wasSent;
+        const results = await this.#line.run(() => {
           wasSent = true;
           return commitBatch({ dialect: "postgres", now: this.#settings.now ?? null }, seat, operations, riders);
         });
+        return wasLost ? results.map(stillUnknown) : results;
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
         this.#settings.onTrouble?.(`the ledger's connection failed: ${reason}`);
@@ -70,6 +75,12 @@ export class PostgresLedger {
   async close(): Promise<void> {
     await this.#line.close();
   }
+}
+
+/** A try that fails says nothing of an earlier one that was lost. */
+function stillUnknown(result: Result): Result {
+  const isFailure = !result.ok && (result.code === "store_unavailable" || result.code === "store_failed");
+  return isFailure ? { ...result, isUnknown: true } : result;
 }
 
 function unavailable(reason: string, wasSent: boolean): Result {

@@ -14,6 +14,8 @@ const POSTGRES_CONFLICT = new Set(["40001", "40P01", "23505"]);
 const POSTGRES_DATABASE = /^(53|55|57|58)/;
 /** The server ends the session: it may have committed before. */
 const POSTGRES_CONNECTION = /^(08|57P0[1-5])/;
+/** "Connection terminated", "not queryable", "Query read timeout": the driver gives these no code. */
+const DRIVER = /connection|terminated|not queryable|timeout/i;
 
 export function kindOfFailure(error: unknown): FailureKind {
   if (!(error instanceof Error)) return "operation";
@@ -21,8 +23,8 @@ export function kindOfFailure(error: unknown): FailureKind {
   if (typeof sqlite === "number") return SQLITE_DATABASE.has(sqlite & 0xff) ? "database" : "operation";
   const state = (error as { code?: unknown }).code;
   if (typeof state === "string" && /^[0-9A-Z]{5}$/.test(state)) return postgresFailure(state);
-  // What the driver itself says: the socket closed, the server is unreachable. A bug here has no code and is an operation's.
-  const isDriver = (typeof state === "string" && /^E[A-Z]+$/.test(state)) || /connection|terminated|not queryable/i.test(error.message);
+  // What the driver itself says: the socket closed, the server is unreachable or silent. A bug here has no code and is an operation's.
+  const isDriver = (typeof state === "string" && /^E[A-Z]+$/.test(state)) || DRIVER.test(error.message);
   return isDriver ? "connection" : "operation";
 }
 

@@ -69,6 +69,39 @@ if (postgresIsDue()) {
   );
 
   test(
+    "a COMMIT whose answer does not come is asked after on a new connection, and answered as what it was",
+    { timeout: 20_000 },
+    async () => {
+      const ledger = connect("proxy");
+      await prepare(ledger);
+      proxy.muteAfter("COMMIT");
+      const startedAt = performance.now();
+      expect((await ledger.commit(SEAT, [hold("r1", 100n), credit("grant-1", 7n)])).map(word)).toEqual(["repeat", "repeat"]);
+      expect(performance.now() - startedAt).toBeLessThan(6_000);
+      expect(await ledger.audit()).toEqual([]);
+    },
+  );
+
+  test(
+    "a hold whose COMMIT is not answered is refused in time and voided, so that its key can be used again",
+    { timeout: 20_000 },
+    async () => {
+      const store = connect("proxy");
+      await prepare(store);
+      const ledger = await Ledger.open(store, { node: "node_1", leaseMs: 60_000 });
+      const idempotency = { key: "k1", bodySha256: "0".repeat(64) };
+      proxy.muteAfter("COMMIT");
+      const startedAt = performance.now();
+      expect(await ledger.ask(hold("r1", 1n, { idempotency }))).toMatchObject({ code: "store_unavailable", isUnknown: true });
+      expect(performance.now() - startedAt).toBeLessThan(3_000);
+      await expect.poll(async () => word(await ledger.ask(hold("r2", 1n, { idempotency }))), { timeout: 8_000 }).toBe("ok");
+      expect(await ledger.ask(settle("r1", 1n))).toMatchObject({ code: "not_open", hold: { state: "voided" } });
+      await ledger.close();
+      expect(await store.audit()).toEqual([]);
+    },
+  );
+
+  test(
     "while the server cannot be reached everything is refused within seconds, and goes on when it is back",
     { timeout: 20_000 },
     async () => {
