@@ -60,7 +60,7 @@ export class Ledger<Rider = unknown> {
     const { leaseMs } = this.#settings;
     const result = await this.#recover();
     if (!result.ok) throw new Error(`the ledger did not open: ${result.reason ?? result.code}`);
-    if (leaseMs < LEASE_FOREVER_MS) this.#heartbeat = setInterval(() => void this.#renew(), leaseMs / 4).unref();
+    if (leaseMs < LEASE_FOREVER_MS) this.#heartbeat = setInterval(() => void this.renew(), leaseMs / 4).unref();
   }
 
   /** @param rider is stored in the same transaction, unless the operation is refused. */
@@ -68,8 +68,7 @@ export class Ledger<Rider = unknown> {
     const result = await this.#queue.ask(operation, rider);
     if (result.ok || result.code !== "stale_epoch" || operation.kind !== "hold") return result;
     // The lease ran out while the store could not be reached. Once renewed the same is asked again.
-    this.#renewing ??= this.#renew().finally(() => (this.#renewing = null));
-    await this.#renewing;
+    await this.renew();
     return await this.#queue.ask(operation, rider);
   }
 
@@ -85,6 +84,11 @@ export class Ledger<Rider = unknown> {
     return this.#epoch;
   }
 
+  /** Name of this process in the ledger. */
+  get node(): string {
+    return this.#settings.node;
+  }
+
   async close(): Promise<void> {
     if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
     await this.#queue.close();
@@ -97,6 +101,11 @@ export class Ledger<Rider = unknown> {
   }
 
   /** A peer may have taken this process for dead: then its holds are ended, and it goes on under a new epoch. */
+  renew(): Promise<void> {
+    this.#renewing ??= this.#renew().finally(() => (this.#renewing = null));
+    return this.#renewing;
+  }
+
   async #renew(): Promise<void> {
     const result = await this.#queue.ask({ kind: "renew_lease" });
     if (result.ok) return;

@@ -83,6 +83,8 @@ describe.runIf(postgresIsDue())("several relays on one PostgreSQL", () => {
     expect((await shop.hold("req_dead"))["state"]).toBe("open");
     await new Promise((resolve) => setTimeout(resolve, 400));
     await sweeper.sweep();
+    expect((await shop.hold("req_dead"))["state"]).toBe("open");
+    await sweeper.sweep();
     expect(troubles.join()).toContain("the relay dead is gone: its 1 open holds are ended");
     expect(await shop.hold("req_dead")).toMatchObject({ state: "recovered", basis: "checkpoint", charged: 19_000_000n });
     expect(await shop.rowWhere("id = 'req_dead'")).toMatchObject({ marks: "recovered", basis: "checkpoint", charge_nanos: 19_000_000n });
