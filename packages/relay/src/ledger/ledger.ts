@@ -109,7 +109,7 @@ export class Ledger<Rider = unknown> {
   async #renew(): Promise<void> {
     const result = await this.#queue.ask({ kind: "renew_lease" });
     if (result.ok) return;
-    this.#settings.onTrouble?.(`the ledger's lease was not renewed: ${result.code}`);
+    this.#settings.onTrouble?.(`the ledger's lease was not renewed: ${result.reason ?? result.code}`);
     if (result.code === "stale_epoch") await this.#recover();
   }
 }

@@ -60,7 +60,7 @@ export async function openBooks(settings: BooksSettings): Promise<Books> {
 
 async function openIn(directory: DataDirectory, settings: BooksSettings): Promise<Books> {
   const { onTrouble } = settings;
-  const store = await openDatabase(settings);
+  const store = await openDatabase(directory, settings);
   const isShared = store.dialect === "postgres";
   const ledger = new Ledger(store, {
     node: isShared ? directory.node : EMBEDDED,
@@ -96,8 +96,17 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
 }
 
 /** The driver of PostgreSQL is loaded where it is needed. */
-async function openDatabase({ database, durability, onTrouble }: BooksSettings): Promise<Store> {
+async function openDatabase({ path, node }: DataDirectory, { database, durability, onTrouble }: BooksSettings): Promise<Store> {
   if (database.kind === "sqlite") return SqliteStore.open({ path: database.path, durability, onTrouble });
-  const { PostgresStore: Postgres } = await import("./postgres-store.ts");
-  return Postgres.open({ connection: { connectionString: database.url }, durability, onTrouble });
+  const [{ PostgresStore: Postgres }, { NameTaken }] = await Promise.all([import("./postgres-store.ts"), import("./postgres-name.ts")]);
+  const store = await Postgres.open({ connection: { connectionString: database.url }, durability, name: node, onTrouble });
+  try {
+    await store.takeName();
+    return store;
+  } catch (error) {
+    await store.close();
+    if (!(error instanceof NameTaken)) throw error;
+    const remedy = `if ${path} is a copy of its data directory, remove the file ${join(path, "node")} and start again; else stop the other one`;
+    throw new Error(`another relay on this database has the name ${node}, too: ${remedy}`);
+  }
 }

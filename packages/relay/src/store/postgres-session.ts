@@ -138,6 +138,8 @@ export interface LineSettings {
   readonly answerMs?: number;
   /** Refuse a server that may forget what it has committed. */
   readonly mustBeDurable?: boolean;
+  /** What else a new session needs before it is used. */
+  readonly prepare?: (session: Session) => Promise<void>;
 }
 
 /** A session that is opened when it is first needed, and again after it broke. One question at a time. */
@@ -175,6 +177,7 @@ export class Line {
     const session = await Session.open(this.#connection, this.#settings.setUp, this.#settings.answerMs);
     try {
       if (this.#settings.mustBeDurable === true) await session.assertDurable();
+      await this.#settings.prepare?.(session);
       return session;
     } catch (error) {
       await session.close();

@@ -30,6 +30,8 @@ const CLOSE_WITHIN_MS = 10_000;
 export interface PostgresStoreSettings {
   readonly connection: pg.ClientConfig;
   readonly durability: "process" | "power";
+  /** See {@link PostgresLedger}. */
+  readonly name?: string;
   /** Told about trouble that no caller hears of. */
   readonly onTrouble: (message: string) => void;
 }
@@ -50,12 +52,13 @@ export class PostgresStore implements Store {
   #asked: (() => void)[] = [];
 
   private constructor(settings: PostgresStoreSettings) {
-    const { connection, durability } = settings;
+    const { connection, durability, name } = settings;
     const mustBeDurable = durability === "power";
     this.#settings = settings;
     this.#ledger = new PostgresLedger({
       connection,
       durability,
+      ...(name === undefined ? {} : { name }),
       onTrouble: (message) => this.#fail(message),
       trouble: () => this.#trouble,
     });
@@ -83,6 +86,11 @@ export class PostgresStore implements Store {
       }
       await new Promise((resolve) => setTimeout(resolve, OPEN_PAUSE_MS));
     }
+  }
+
+  /** @throws {NameTaken} when another process has this relay's name. */
+  takeName(): Promise<void> {
+    return this.#ledger.takeName();
   }
 
   get waiting(): number {
