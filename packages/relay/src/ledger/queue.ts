@@ -11,15 +11,15 @@ export interface QueueLimits {
   /** Operations that wait. More are refused, except those that end a hold, which have twice the room. */
   readonly waitingMax: number;
   readonly batchMax: number;
-  readonly holdWithinMs: number;
+  readonly askedWithinMs: number;
 }
 
 /**
- * Who asks for a hold waits no longer. One that is still in line then was never asked for; one under way may be made later,
- * and is voided. It is shorter than the store's own deadlines, which serve those who must know.
+ * A request waits no longer. What is still in line then was never asked for; a hold under way may be made later, and is voided.
+ * It is shorter than the store's own deadlines, which serve those who must know.
  */
-const HOLD_WITHIN_MS = 2_500;
-const LIMITS: QueueLimits = { waitingMax: 10_000, batchMax: 500, holdWithinMs: HOLD_WITHIN_MS };
+const ASKED_WITHIN_MS = 2_500;
+const LIMITS: QueueLimits = { waitingMax: 10_000, batchMax: 500, askedWithinMs: ASKED_WITHIN_MS };
 /** Orphans are tried again after so long where nothing else is asked. */
 const ORPHANS_AGAIN_MS = 1_000;
 /** Holds of unknown outcome that are remembered. Beyond, only a restart's recovery ends them. */
@@ -31,6 +31,8 @@ interface Waiting<Rider> {
   readonly answer: (result: Result) => void;
 }
 
+/** What a request waits for. An extension that comes too late does no harm: its hold ends. */
+const BOUNDED: ReadonlySet<Operation["kind"]> = new Set(["hold", "extend", "expire_lots"]);
 /** Ending a hold sets money free and is bounded by the holds there are: it is refused last. */
 const ENDS: ReadonlySet<Operation["kind"]> = new Set(["settle", "void", "correct", "checkpoint", "renew_lease", "recover"]);
 
@@ -64,20 +66,20 @@ export class LedgerQueue<Rider> {
     if (this.waiting >= max) return Promise.resolve({ ok: false, code: "store_unavailable", reason: "too many operations wait" });
     return new Promise((answer) => {
       const waiting = { operation, rider, answer };
-      this.#waiting.push(operation.kind === "hold" ? this.#withDeadline(waiting, operation.id) : waiting);
+      this.#waiting.push(BOUNDED.has(operation.kind) ? this.#withDeadline(waiting) : waiting);
       this.#schedule();
     });
   }
 
-  #withDeadline(waiting: Waiting<Rider>, id: string): Waiting<Rider> {
+  #withDeadline(waiting: Waiting<Rider>): Waiting<Rider> {
     const giveUp = (): void => {
       const at = this.#waiting.indexOf(bounded);
-      const reason = `the ledger took longer than ${this.#limits.holdWithinMs / 1000} s`;
+      const reason = `the ledger took longer than ${this.#limits.askedWithinMs / 1000} s`;
       if (at >= 0) this.#waiting.splice(at, 1);
-      else this.#remember(id);
+      else this.#remember(waiting.operation);
       waiting.answer({ ok: false, code: "store_unavailable", reason, ...(at >= 0 ? {} : { isUnknown: true }) });
     };
-    const timer = setTimeout(giveUp, this.#limits.holdWithinMs);
+    const timer = setTimeout(giveUp, this.#limits.askedWithinMs);
     const answer = (result: Result): void => {
       clearTimeout(timer);
       waiting.answer(result);
@@ -143,13 +145,12 @@ export class LedgerQueue<Rider> {
 
   #answer(waiting: Waiting<Rider>, result: Result | undefined): void {
     const known = result ?? { ok: false, code: "store_failed", reason: "the store gave too few answers" };
-    const isLost = !known.ok && known.isUnknown === true && waiting.operation.kind === "hold";
-    if (isLost) this.#remember((waiting.operation as { id: string }).id);
+    if (!known.ok && known.isUnknown === true) this.#remember(waiting.operation);
     waiting.answer(known);
   }
 
-  #remember(id: string): void {
-    if (this.#orphans.size < ORPHANS_MAX) this.#orphans.add(id);
+  #remember(operation: Operation): void {
+    if (operation.kind === "hold" && this.#orphans.size < ORPHANS_MAX) this.#orphans.add(operation.id);
   }
 }
 

@@ -60,8 +60,9 @@ export class PostgresLedger {
       try {
         return await this.#line.run(nothing);
       } catch (error) {
-        if (!(error instanceof NameTaken) || performance.now() > deadline) throw error;
+        if (error instanceof NotDurable || performance.now() > deadline) throw error;
       }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
     }
   }
 

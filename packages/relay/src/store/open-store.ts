@@ -18,6 +18,9 @@ import type { Write } from "./writes.ts";
 
 /** A relay that says nothing for so long counts as dead: another one ends its holds. */
 const LEASE_MS = 30_000;
+/** How long a start waits for a database that was there and is not. */
+const START_WITHIN_MS = 30_000;
+const START_PAUSE_MS = 100;
 /** Name of the only relay that can use an embedded database. */
 const EMBEDDED = "embedded";
 
@@ -77,8 +80,7 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
     directory.release();
   };
   try {
-    await rows.catchUp();
-    await ledger.start();
+    await startLedger(store, rows, ledger);
     const records = await store.query("records", { since: -1 });
     sweeper.start();
     const watch: Books["watch"] = (onRecords) => {
@@ -92,6 +94,21 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** A database that is away for a moment just now is waited for. */
+async function startLedger(store: Store, rows: RowKeeper, ledger: Ledger<readonly Write[]>): Promise<void> {
+  const deadline = performance.now() + START_WITHIN_MS;
+  for (;;) {
+    while (store.trouble !== null && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
+    try {
+      await rows.catchUp();
+      return await ledger.start();
+    } catch (error) {
+      if (store.dialect === "sqlite" || performance.now() > deadline) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
   }
 }
 

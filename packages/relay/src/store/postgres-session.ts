@@ -22,8 +22,11 @@ export const BIGINT_TYPES: pg.CustomTypesConfig = {
 export const FOR_WRITING =
   "SET enable_seqscan = off; SET jit = off; SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '5s'; SET statement_timeout = '2500ms'";
 
+const READ_ONLY = "SET jit = off; SET default_transaction_read_only = on";
 /** For summaries, which may take their time. */
-export const FOR_READING = "SET jit = off; SET default_transaction_read_only = on; SET statement_timeout = '20s'";
+export const FOR_READING = `${READ_ONLY}; SET statement_timeout = '20s'`;
+/** For what is found by its key while a request waits. */
+export const FOR_LOOKING_UP = `${READ_ONLY}; SET statement_timeout = '2500ms'`;
 
 /** The server is set so that a power cut may undo what was answered. */
 export class NotDurable extends Error {}
@@ -154,9 +157,15 @@ export class Line {
     this.#settings = settings;
   }
 
-  /** Runs after what was asked before. Rejects when it fails, or there is no connection; the next question opens a new one. */
-  run<T>(make: () => Sql<T>): Promise<T> {
-    const turn = this.#last.then(() => this.#run(make));
+  /**
+   * Runs after what was asked before, if it still is wanted then. Rejects when it fails, or there is no connection; the next
+   * question opens a new one.
+   */
+  run<T>(make: () => Sql<T>, isWanted: () => boolean = () => true): Promise<T> {
+    const turn = this.#last.then(() => {
+      if (!isWanted()) throw new Error("nobody waits for this any more");
+      return this.#run(make);
+    });
     this.#last = turn.catch(() => undefined);
     return turn;
   }

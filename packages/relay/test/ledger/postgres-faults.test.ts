@@ -4,6 +4,7 @@ import { Ledger } from "../../src/ledger/ledger.ts";
 import type { Operation } from "../../src/ledger/operation.ts";
 import type { Seat } from "../../src/store/ledger-commit.ts";
 import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
+import { PostgresStore } from "../../src/store/postgres-store.ts";
 import { postgresBinaries, postgresIsDue } from "../support/postgres.ts";
 import { openCuttingProxy } from "./cutting-proxy.ts";
 import type { CuttingProxy } from "./cutting-proxy.ts";
@@ -168,6 +169,25 @@ if (postgresIsDue()) {
       if (!hasSettled) expect(settled[0]).toMatchObject({ code: "not_open", hold: { state: "recovered", chargedNanos: 0n } });
     }
     expect(await mine.audit()).toEqual([]);
+  });
+
+  test("trouble that comes before anybody watches ends when the server answers again", { timeout: 20_000 }, async () => {
+    const store = await PostgresStore.open({
+      connection: { ...connection, port: proxy.port },
+      durability: "process",
+      onTrouble: () => undefined,
+    });
+    proxy.isDown = true;
+    proxy.cutAfter("SELECT");
+    await expect.poll(() => store.trouble, { timeout: 5_000 }).not.toBeNull();
+    const startedAt = performance.now();
+    await expect(store.query("member", { by: "id", value: "nobody" })).rejects.toThrow("does not answer");
+    expect(await store.write([])).toContain("does not answer");
+    expect(performance.now() - startedAt).toBeLessThan(500);
+    proxy.isDown = false;
+    await expect.poll(() => store.trouble, { timeout: 5_000 }).toBeNull();
+    expect(await store.query("member", { by: "id", value: "nobody" })).toBeNull();
+    await store.close();
   });
 
   test("a server that may forget what it has committed is refused where power cuts count", async () => {

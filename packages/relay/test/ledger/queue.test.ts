@@ -65,7 +65,7 @@ describe("the queue", () => {
       asked.push(...operations);
       return operations.map(() => OK);
     };
-    const queue = new LedgerQueue(commit, { batchMax: 1, holdWithinMs: 50 });
+    const queue = new LedgerQueue(commit, { batchMax: 1, askedWithinMs: 50 });
     const [sent, inLine] = await Promise.all([queue.ask(hold("sent", 1n)), queue.ask(hold("in-line", 1n))]);
     expect([sent, inLine]).toMatchObject([{ code: "store_unavailable", isUnknown: true }, { code: "store_unavailable" }]);
     expect(inLine).not.toHaveProperty("isUnknown");
