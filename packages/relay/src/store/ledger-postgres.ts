@@ -4,8 +4,9 @@ import type pg from "pg";
 import type { Operation, Result } from "../ledger/operation.ts";
 import { auditLedger } from "./ledger-audit.ts";
 import type { Breach } from "./ledger-audit.ts";
-import { commitBatch } from "./ledger-commit.ts";
 import type { Riders, Seat } from "./ledger-commit.ts";
+import { commitAround } from "./ledger-locked.ts";
+import type { Rows } from "./ledger-locked.ts";
 import { KEEP_ALIVE, NameTaken, takeName } from "./postgres-name.ts";
 import { FOR_WRITING, Line, NotDurable } from "./postgres-session.ts";
 import type { Session } from "./postgres-session.ts";
@@ -38,6 +39,8 @@ export interface PostgresSettings {
 export class PostgresLedger {
   readonly #settings: PostgresSettings;
   readonly #line: Line;
+  /** Rows that somebody else keeps locked. */
+  readonly #locked: Rows = new Set();
 
   constructor(settings: PostgresSettings) {
     this.#settings = settings;
@@ -80,7 +83,7 @@ export class PostgresLedger {
         const wasLost = wasSent;
         const results = await this.#line.run(() => {
           wasSent = true;
-          return commitBatch({ dialect: "postgres", now: this.#settings.now ?? null }, seat, operations, riders);
+          return commitAround({ dialect: "postgres", now: this.#settings.now ?? null }, seat, operations, riders, this.#locked);
         });
         return wasLost ? results.map(stillUnknown) : results;
       } catch (error) {

@@ -2,9 +2,9 @@
 
 /**
  * `conflict`: another transaction was in the way, trying again may help. `database`: disk, memory, read-only and the like,
- * no operation is to blame. `connection`: nobody knows whether the last statement had an effect. `operation`: the rows.
+ * no operation is to blame. `locked`: somebody else has kept a row for longer than is waited. `connection`: nobody knows whether the last statement had an effect. `operation`: the rows.
  */
-export type FailureKind = "conflict" | "database" | "connection" | "operation";
+export type FailureKind = "conflict" | "locked" | "database" | "connection" | "operation";
 
 /** SQLite's primary result codes that no row is to blame for: BUSY, LOCKED, NOMEM, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB. */
 const SQLITE_DATABASE = new Set([5, 6, 7, 8, 10, 11, 13, 14, 26]);
@@ -12,6 +12,8 @@ const SQLITE_DATABASE = new Set([5, 6, 7, 8, 10, 11, 13, 14, 26]);
 const POSTGRES_CONFLICT = new Set(["40001", "40P01", "23505"]);
 /** Classes of SQLSTATE: insufficient resources, locks not to be had, operator intervention, system error. */
 const POSTGRES_DATABASE = /^(53|55|57|58)/;
+/** A lock that was not to be had in time. */
+const POSTGRES_LOCKED = "55P03";
 /** The server ends the session: it may have committed before. */
 const POSTGRES_CONNECTION = /^(08|57P0[1-5])/;
 /** "Connection terminated", "not queryable", "Query read timeout": the driver gives these no code. */
@@ -31,5 +33,6 @@ export function kindOfFailure(error: unknown): FailureKind {
 function postgresFailure(state: string): FailureKind {
   if (POSTGRES_CONNECTION.test(state)) return "connection";
   if (POSTGRES_CONFLICT.has(state)) return "conflict";
+  if (state === POSTGRES_LOCKED) return "locked";
   return POSTGRES_DATABASE.test(state) ? "database" : "operation";
 }

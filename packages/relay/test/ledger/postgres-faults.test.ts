@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import pg from "pg";
 import type { ClientConfig } from "pg";
 import { Ledger } from "../../src/ledger/ledger.ts";
 import type { Operation } from "../../src/ledger/operation.ts";
@@ -169,6 +170,45 @@ if (postgresIsDue()) {
       if (!hasSettled) expect(settled[0]).toMatchObject({ code: "not_open", hold: { state: "recovered", chargedNanos: 0n } });
     }
     expect(await mine.audit()).toEqual([]);
+  });
+
+  test("a row that somebody else keeps locked refuses who needs it, and holds nobody else up", { timeout: 30_000 }, async () => {
+    const store = connect("directly");
+    await prepare(store, ["acme", "other"]);
+    const ledger = await Ledger.open(store, { node: "node_1", leaseMs: 60_000 });
+    const mine = (id: string): Operation => hold(id, 1n);
+    const others = (id: string): Operation => hold(id, 1n, { accountId: "other" });
+    must(await ledger.ask({ kind: "set_budget", id: "b1", scope: "key", period: "total", capNanos: 10n ** 9n }));
+    expect([await ledger.ask(mine("r0")), await ledger.ask(others("s0"))].map(word)).toEqual(["ok", "ok"]);
+    const locker = new pg.Client(connection);
+    await locker.connect();
+    await locker.query("BEGIN; SELECT * FROM wallets WHERE account_id = 'acme' FOR UPDATE; SELECT * FROM budgets FOR UPDATE");
+    const askAll = async (n: number): Promise<string[]> => {
+      const withBudget = hold(`t${n}`, 1n, { accountId: "other", budgetIds: ["b1"] });
+      const operations = [
+        mine(`r${n}`),
+        others(`s${n}`),
+        settle("r0", 1n),
+        settle(`s${n - 1}`, 1n),
+        withBudget,
+        { kind: "renew_lease" } as const,
+      ];
+      return (await Promise.all(operations.map((operation) => ledger.ask(operation)))).map(word);
+    };
+    const no = "store_unavailable";
+    for (const [n, withinMs] of [
+      [1, 2_500],
+      [2, 500],
+      [3, 500],
+    ] as const) {
+      const startedAt = performance.now();
+      expect(await askAll(n)).toEqual([no, "ok", no, "ok", no, "ok"]);
+      expect(performance.now() - startedAt).toBeLessThan(withinMs);
+    }
+    await locker.end();
+    expect(await askAll(4)).toEqual(["ok", "ok", "ok", "ok", "ok", "ok"]);
+    await ledger.close();
+    expect(await store.audit()).toEqual([]);
   });
 
   test("trouble that comes before anybody watches ends when the server answers again", { timeout: 20_000 }, async () => {
