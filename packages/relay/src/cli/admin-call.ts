@@ -2,6 +2,9 @@
 
 const CALL_MS = 30_000;
 
+/** Nobody knows whether what was asked is done. */
+export class Unconfirmed extends Error {}
+
 /** @returns the parsed answer. @throws with a sentence that says what to do, the relay's own where it refuses. */
 export async function adminCall(
   url: string,
@@ -20,12 +23,13 @@ export async function adminCall(
     signal: AbortSignal.timeout(CALL_MS),
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   }).catch((error: unknown) => {
-    throw new Error(
+    throw new Unconfirmed(
       `no answer from ${origin} (${error instanceof Error ? error.name : "unknown"}): is the relay running, and is MILLRACE_URL right?`,
     );
   });
   const answer: unknown = await response.json().catch(() => null);
   const error = errorIn(answer);
+  if (error?.code === "store_unavailable") throw new Unconfirmed(error.message);
   if (!response.ok && error !== null) throw new Error(error.message);
   if (!response.ok || !isRecord(answer))
     throw new Error(`${origin} answered ${response.status}, but not as a relay does: is MILLRACE_URL right?`);

@@ -1,6 +1,7 @@
 /** `millrace credit grant|list|show`. */
 import { randomUUID } from "node:crypto";
 import type { Command } from "commander";
+import { Unconfirmed } from "./admin-call.ts";
 import { listAll, one, print, withControls, withOptions } from "./controls.ts";
 import type { Where } from "./controls.ts";
 import { table } from "./table.ts";
@@ -16,7 +17,12 @@ export function addCreditCommands(program: Command): void {
     .action((account: string, amount: string, given: Where & { reason: string; reference?: string; expires?: string }) =>
       withControls(given, async (controls) => {
         const { reason, reference = `cli-${randomUUID()}`, expires: expires_at = null } = given;
-        const shown = await controls.call("POST", one("accounts", account, "/credits"), { amount, reason, reference, expires_at });
+        const shown = await controls
+          .call("POST", one("accounts", account, "/credits"), { amount, reason, reference, expires_at })
+          .catch((error: unknown) => {
+            if (!(error instanceof Unconfirmed)) throw error;
+            throw new Error(`${error.message}\nTo repeat it without granting twice add --reference ${reference}`);
+          });
         print(given, shown, `${String(shown["balance"])}\n`);
       }),
     );

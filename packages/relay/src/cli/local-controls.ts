@@ -6,6 +6,7 @@ import { loadConfig } from "../config/load.ts";
 import { controlStore } from "../store/control-store.ts";
 import { openBooks } from "../store/open-store.ts";
 import type { Books } from "../store/open-store.ts";
+import { Unconfirmed } from "./admin-call.ts";
 import type { Controls, Shown, Where } from "./controls.ts";
 import { fail } from "./fail.ts";
 
@@ -24,11 +25,12 @@ export async function openLocal(given: Where, act: (controls: Controls) => Promi
 }
 
 async function controlsOf({ store, ledger, records }: Books): Promise<Controls> {
-  const [{ actsOf }, { dispatch }, { ensureDefaultAccount }, { sentenceOf }] = await Promise.all([
+  const [{ actsOf }, { dispatch }, { ensureDefaultAccount }, { sentenceOf }, { Refusal }] = await Promise.all([
     import("../control/acts.ts"),
     import("../control/dispatch.ts"),
     import("../admission/default-account.ts"),
     import("../control/sentence.ts"),
+    import("../control/refusal.ts"),
   ]);
   const accounts = new AccountBook(store, records.accounts);
   await ensureDefaultAccount(accounts);
@@ -47,7 +49,8 @@ async function controlsOf({ store, ledger, records }: Books): Promise<Controls> 
       try {
         return (await dispatch(acts, method, target, body)) as Shown;
       } catch (error) {
-        throw new Error(sentenceOf(error));
+        const isUnconfirmed = error instanceof Refusal && error.code === "store_unavailable";
+        throw isUnconfirmed ? new Unconfirmed(sentenceOf(error)) : new Error(sentenceOf(error));
       }
     },
   };

@@ -1,5 +1,5 @@
 /** The one way to change anything here: what is changed and the note of it are stored in one transaction, or neither is. */
-import type { Operation, Result } from "../ledger/operation.ts";
+import type { Operation, Refused, Result } from "../ledger/operation.ts";
 import type { Caller } from "./caller.ts";
 import type { ControlLedger, ControlStore, ControlWrite } from "./ports.ts";
 import { Refusal } from "./refusal.ts";
@@ -44,7 +44,7 @@ export class Changes {
       throw new Refusal("invalid_request", "This reference was used for something else. Use another one.");
     if (result.code === "invalid_amount")
       throw new Refusal("invalid_request", "This amount cannot be: it is nothing, too large, or over before it begins.");
-    throw this.#notStored(note, result.reason ?? result.code);
+    throw this.#refused(note, operation, result);
   }
 
   /** Several operations, asked in one turn so that they are one batch and one transaction; writes and note ride on the last. */
@@ -54,6 +54,15 @@ export class Changes {
     const others = operations.slice(0, -1).map((operation) => this.#ledger.ask(operation));
     const [, ...results] = await Promise.all([this.ask(caller, note, last, writes), ...others]);
     for (const result of results) if (!result.ok) throw this.#notStored(note, result.reason ?? result.code);
+  }
+
+  #refused(note: Note, operation: Operation, { reason, code, isUnknown }: Refused): Refusal {
+    const general = this.#notStored(note, reason ?? code);
+    if (isUnknown !== true) return new Refusal("store_unavailable", "The database does not answer: nothing was changed.");
+    if (!("reference" in operation)) return general;
+    const message =
+      "The database did not confirm the change: it may have been made. Send it again with the same reference: it is made once.";
+    return new Refusal("store_unavailable", message);
   }
 
   #notStored({ action, target }: Note, reason: string): Refusal {

@@ -1,7 +1,7 @@
 /** The ledger as the relay uses it: a queue, and the seat that entitles this process to hold money. */
 import type { Operation, OperationOf, Result } from "./operation.ts";
 import { LedgerQueue } from "./queue.ts";
-import type { QueueLimits } from "./queue.ts";
+import type { CommitBatch, QueueLimits } from "./queue.ts";
 
 /** A lease for a store that no other process can use. */
 export const LEASE_FOREVER_MS = 10 ** 13;
@@ -16,6 +16,8 @@ interface Seat {
 /** What a store offers. */
 export interface LedgerStore<Rider> {
   commit(seat: Seat, operations: readonly Operation[], riders: readonly (Rider | undefined)[]): Result[] | Promise<Result[]>;
+  /** Why it is known not to answer, or null. */
+  readonly trouble?: string | null;
 }
 
 export interface LedgerSettings {
@@ -46,7 +48,8 @@ export class Ledger<Rider = unknown> {
   constructor(store: LedgerStore<Rider>, settings: LedgerSettings) {
     this.#settings = settings;
     const seat = (): Seat => ({ node: settings.node, epoch: this.#epoch, leaseMs: settings.leaseMs });
-    this.#queue = new LedgerQueue<Rider>(async (operations, riders) => await store.commit(seat(), operations, riders), settings.limits);
+    const commit: CommitBatch<Rider> = async (operations, riders) => await store.commit(seat(), operations, riders);
+    this.#queue = new LedgerQueue<Rider>(commit, settings.limits, () => store.trouble ?? null);
   }
 
   /**
@@ -57,7 +60,7 @@ export class Ledger<Rider = unknown> {
     const { leaseMs } = this.#settings;
     const result = await this.#recover();
     if (!result.ok) throw new Error(`the ledger did not open: ${result.reason ?? result.code}`);
-    if (leaseMs < LEASE_FOREVER_MS) this.#heartbeat = setInterval(() => void this.#renew(), leaseMs / 4).unref();
+    if (leaseMs < LEASE_FOREVER_MS) this.#heartbeat = setInterval(() => void this.renew(), leaseMs / 4).unref();
   }
 
   /** @param rider is stored in the same transaction, unless the operation is refused. */
@@ -65,8 +68,7 @@ export class Ledger<Rider = unknown> {
     const result = await this.#queue.ask(operation, rider);
     if (result.ok || result.code !== "stale_epoch" || operation.kind !== "hold") return result;
     // The lease ran out while the store could not be reached. Once renewed the same is asked again.
-    this.#renewing ??= this.#renew().finally(() => (this.#renewing = null));
-    await this.#renewing;
+    await this.renew();
     return await this.#queue.ask(operation, rider);
   }
 
@@ -82,6 +84,11 @@ export class Ledger<Rider = unknown> {
     return this.#epoch;
   }
 
+  /** Name of this process in the ledger. */
+  get node(): string {
+    return this.#settings.node;
+  }
+
   async close(): Promise<void> {
     if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
     await this.#queue.close();
@@ -94,10 +101,15 @@ export class Ledger<Rider = unknown> {
   }
 
   /** A peer may have taken this process for dead: then its holds are ended, and it goes on under a new epoch. */
+  renew(): Promise<void> {
+    this.#renewing ??= this.#renew().finally(() => (this.#renewing = null));
+    return this.#renewing;
+  }
+
   async #renew(): Promise<void> {
     const result = await this.#queue.ask({ kind: "renew_lease" });
     if (result.ok) return;
-    this.#settings.onTrouble?.(`the ledger's lease was not renewed: ${result.code}`);
+    this.#settings.onTrouble?.(`the ledger's lease was not renewed: ${result.reason ?? result.code}`);
     if (result.code === "stale_epoch") await this.#recover();
   }
 }

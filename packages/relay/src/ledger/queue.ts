@@ -11,9 +11,17 @@ export interface QueueLimits {
   /** Operations that wait. More are refused, except those that end a hold, which have twice the room. */
   readonly waitingMax: number;
   readonly batchMax: number;
+  readonly askedWithinMs: number;
 }
 
-const LIMITS: QueueLimits = { waitingMax: 10_000, batchMax: 500 };
+/**
+ * A request waits no longer. What is still in line then was never asked for; a hold under way may be made later, and is voided.
+ * It is shorter than the store's own deadlines, which serve those who must know.
+ */
+const ASKED_WITHIN_MS = 2_500;
+const LIMITS: QueueLimits = { waitingMax: 10_000, batchMax: 500, askedWithinMs: ASKED_WITHIN_MS };
+/** Orphans are tried again after so long where nothing else is asked. */
+const ORPHANS_AGAIN_MS = 1_000;
 /** Holds of unknown outcome that are remembered. Beyond, only a restart's recovery ends them. */
 const ORPHANS_MAX = 100_000;
 
@@ -23,6 +31,8 @@ interface Waiting<Rider> {
   readonly answer: (result: Result) => void;
 }
 
+/** What a request waits for. An extension that comes too late does no harm: its hold ends. */
+const BOUNDED: ReadonlySet<Operation["kind"]> = new Set(["hold", "extend", "expire_lots"]);
 /** Ending a hold sets money free and is bounded by the holds there are: it is refused last. */
 const ENDS: ReadonlySet<Operation["kind"]> = new Set(["settle", "void", "correct", "checkpoint", "renew_lease", "recover"]);
 
@@ -30,6 +40,7 @@ const ENDS: ReadonlySet<Operation["kind"]> = new Set(["settle", "void", "correct
 export class LedgerQueue<Rider> {
   readonly #commit: CommitBatch<Rider>;
   readonly #limits: QueueLimits;
+  readonly #trouble: () => string | null;
   #waiting: Waiting<Rider>[] = [];
   #inFlight = 0;
   #isScheduled = false;
@@ -37,21 +48,44 @@ export class LedgerQueue<Rider> {
   #whenIdle: (() => void)[] = [];
   /** Holds that were refused as unavailable and may exist all the same. Nobody will use them: they are voided. */
   readonly #orphans = new Set<string>();
+  #again: NodeJS.Timeout | null = null;
 
-  constructor(commit: CommitBatch<Rider>, limits: Partial<QueueLimits> = {}) {
+  /** @param trouble why the store is known not to answer, or null: behind a batch that waits for it nobody need wait. */
+  constructor(commit: CommitBatch<Rider>, limits: Partial<QueueLimits> = {}, trouble: () => string | null = () => null) {
     this.#commit = commit;
+    this.#trouble = trouble;
     this.#limits = { ...LIMITS, ...limits };
   }
 
   /** Never rejects: a store that fails is a refusal too. */
   ask(operation: Operation, rider?: Rider): Promise<Result> {
     if (this.#isClosed) return Promise.resolve({ ok: false, code: "store_unavailable", reason: "the ledger is closed" });
+    const trouble = this.#trouble();
+    if (trouble !== null) return Promise.resolve({ ok: false, code: "store_unavailable", reason: trouble });
     const max = ENDS.has(operation.kind) ? 2 * this.#limits.waitingMax : this.#limits.waitingMax;
     if (this.waiting >= max) return Promise.resolve({ ok: false, code: "store_unavailable", reason: "too many operations wait" });
     return new Promise((answer) => {
-      this.#waiting.push({ operation, rider, answer });
+      const waiting = { operation, rider, answer };
+      this.#waiting.push(BOUNDED.has(operation.kind) ? this.#withDeadline(waiting) : waiting);
       this.#schedule();
     });
+  }
+
+  #withDeadline(waiting: Waiting<Rider>): Waiting<Rider> {
+    const giveUp = (): void => {
+      const at = this.#waiting.indexOf(bounded);
+      const reason = `the ledger took longer than ${this.#limits.askedWithinMs / 1000} s`;
+      if (at >= 0) this.#waiting.splice(at, 1);
+      else this.#remember(waiting.operation);
+      waiting.answer({ ok: false, code: "store_unavailable", reason, ...(at >= 0 ? {} : { isUnknown: true }) });
+    };
+    const timer = setTimeout(giveUp, this.#limits.askedWithinMs);
+    const answer = (result: Result): void => {
+      clearTimeout(timer);
+      waiting.answer(result);
+    };
+    const bounded = { ...waiting, answer };
+    return bounded;
   }
 
   /** Operations that have no answer yet. */
@@ -66,6 +100,7 @@ export class LedgerQueue<Rider> {
   /** Takes nothing more, and waits until all that was asked is answered. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    if (this.#again !== null) clearTimeout(this.#again);
     if (this.waiting > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }
 
@@ -80,16 +115,23 @@ export class LedgerQueue<Rider> {
     const batch = this.#waiting.splice(0, this.#limits.batchMax);
     this.#inFlight = batch.length;
     const orphans = [...this.#orphans].slice(0, this.#limits.batchMax);
-    const voids = orphans.map((id): Operation => ({ kind: "void", id, endReason: "store_unavailable" }));
+    const voids = voidsOf(orphans);
     const results = await this.#results(
       [...voids, ...batch.map((waiting) => waiting.operation)],
       [...voids.map(() => undefined), ...batch.map((waiting) => waiting.rider)],
     );
     this.#inFlight = 0;
-    orphans.forEach((id, at) => needsNoMore(results[at]) && this.#orphans.delete(id));
+    orphans.forEach((id, at) => needsNoMore(results[at + 1]) && this.#orphans.delete(id));
     batch.forEach((waiting, at) => this.#answer(waiting, results[voids.length + at]));
     if (this.#waiting.length > 0) this.#schedule();
-    else for (const resolve of this.#whenIdle.splice(0)) resolve();
+    else this.#rest();
+  }
+
+  #rest(): void {
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+    if (this.#orphans.size === 0 || this.#isClosed) return;
+    if (this.#again !== null) clearTimeout(this.#again);
+    this.#again = setTimeout(() => this.#schedule(), ORPHANS_AGAIN_MS).unref();
   }
 
   async #results(operations: readonly Operation[], riders: readonly (Rider | undefined)[]): Promise<readonly Result[]> {
@@ -103,10 +145,22 @@ export class LedgerQueue<Rider> {
 
   #answer(waiting: Waiting<Rider>, result: Result | undefined): void {
     const known = result ?? { ok: false, code: "store_failed", reason: "the store gave too few answers" };
-    const isLost = !known.ok && known.isUnknown === true && waiting.operation.kind === "hold";
-    if (isLost && this.#orphans.size < ORPHANS_MAX) this.#orphans.add((waiting.operation as { id: string }).id);
+    if (!known.ok && known.isUnknown === true) this.#remember(waiting.operation);
     waiting.answer(known);
   }
+
+  #remember(operation: Operation): void {
+    if (operation.kind === "hold" && this.#orphans.size < ORPHANS_MAX) this.#orphans.add(operation.id);
+  }
+}
+
+/**
+ * Making a hold locks the node, and so does renewing its lease: whoever makes an orphan still is waited for, so that one
+ * that is not found will not come either.
+ */
+function voidsOf(orphans: readonly string[]): Operation[] {
+  if (orphans.length === 0) return [];
+  return [{ kind: "renew_lease" }, ...orphans.map((id): Operation => ({ kind: "void", id, endReason: "store_unavailable" }))];
 }
 
 /** Whether an orphan needs no further try: it is void, or there is no such hold, or it ended otherwise. */

@@ -26,17 +26,22 @@ export interface CommitSettings {
   readonly now: (() => number) | null;
 }
 
+/** Somebody else keeps a row that the batch needs. */
+export class RowsLocked extends Error {}
+
 /** What is to be written in an operation's transaction if it is not refused. A row gets what its hold was charged. */
 export type Riders = readonly (readonly Write[] | undefined)[];
 
 /**
  * Answers in the order of the operations, after COMMIT.
  * @throws when the connection is lost: then the outcome is unknown, and the same operations may be asked again.
+ * @throws {RowsLocked} when a part or all of it is not done because of a lock; see `ledger-locked.ts`.
  */
 export function* commitBatch(settings: CommitSettings, seat: Seat, operations: readonly Operation[], riders: Riders = []): Sql<Result[]> {
   if (operations.length === 0) return [];
   const outcome = yield* transaction(() => decideAndWrite(settings, seat, operations, riders));
   if (outcome.ok) return outcome.value;
+  if (outcome.isLocked) throw new RowsLocked(outcome.reason);
   if (outcome.isEverybody) return operations.map(() => ({ ok: false, code: "store_unavailable", reason: outcome.reason }));
   if (operations.length === 1) return [{ ok: false, code: "store_failed", reason: outcome.reason }];
   const middle = operations.length >> 1;

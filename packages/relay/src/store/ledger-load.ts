@@ -65,7 +65,7 @@ interface Needs {
   readonly keys: Map<string, { accountId: string; key: string }>;
 }
 
-function needsOf(operations: readonly Operation[]): Needs {
+export function needsOf(operations: readonly Operation[]): Needs {
   const needs: Needs = {
     walletIds: new Set(),
     budgetIds: new Set(),
@@ -131,12 +131,16 @@ function addHoldNeeds(needs: Needs, operation: OperationOf<"hold">): void {
 
 /** The nodes of a batch: the asking one, and those it recovers. */
 export function* loadNodes(dialect: Dialect, operations: readonly Operation[], ownNode: string): Sql<LedgerState["nodes"]> {
+  return yield* loadLocked(dialect, NODES, nodeIdsOf(operations, ownNode));
+}
+
+export function nodeIdsOf(operations: readonly Operation[], ownNode: string): Set<string> {
   const ids = new Set<string>();
   for (const operation of operations) {
     if (operation.kind === "hold" || operation.kind === "extend" || operation.kind === "renew_lease") ids.add(ownNode);
     if (operation.kind === "recover") ids.add(operation.node);
   }
-  return yield* loadLocked(dialect, NODES, ids);
+  return ids;
 }
 
 function* loadRows<T extends { readonly id: string }>(

@@ -18,6 +18,9 @@ import type { Write } from "./writes.ts";
 
 /** A relay that says nothing for so long counts as dead: another one ends its holds. */
 const LEASE_MS = 30_000;
+/** How long a start waits for a database that was there and is not. */
+const START_WITHIN_MS = 30_000;
+const START_PAUSE_MS = 100;
 /** Name of the only relay that can use an embedded database. */
 const EMBEDDED = "embedded";
 
@@ -60,7 +63,7 @@ export async function openBooks(settings: BooksSettings): Promise<Books> {
 
 async function openIn(directory: DataDirectory, settings: BooksSettings): Promise<Books> {
   const { onTrouble } = settings;
-  const store = await openDatabase(settings);
+  const store = await openDatabase(directory, settings);
   const isShared = store.dialect === "postgres";
   const ledger = new Ledger(store, {
     node: isShared ? directory.node : EMBEDDED,
@@ -77,8 +80,7 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
     directory.release();
   };
   try {
-    await rows.catchUp();
-    await ledger.start();
+    await startLedger(store, rows, ledger);
     const records = await store.query("records", { since: -1 });
     sweeper.start();
     const watch: Books["watch"] = (onRecords) => {
@@ -95,9 +97,33 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
   }
 }
 
+/** A database that is away for a moment just now is waited for. */
+async function startLedger(store: Store, rows: RowKeeper, ledger: Ledger<readonly Write[]>): Promise<void> {
+  const deadline = performance.now() + START_WITHIN_MS;
+  for (;;) {
+    while (store.trouble !== null && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
+    try {
+      await rows.catchUp();
+      return await ledger.start();
+    } catch (error) {
+      if (store.dialect === "sqlite" || performance.now() > deadline) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
+  }
+}
+
 /** The driver of PostgreSQL is loaded where it is needed. */
-async function openDatabase({ database, durability, onTrouble }: BooksSettings): Promise<Store> {
+async function openDatabase({ path, node }: DataDirectory, { database, durability, onTrouble }: BooksSettings): Promise<Store> {
   if (database.kind === "sqlite") return SqliteStore.open({ path: database.path, durability, onTrouble });
-  const { PostgresStore: Postgres } = await import("./postgres-store.ts");
-  return Postgres.open({ connection: { connectionString: database.url }, durability, onTrouble });
+  const [{ PostgresStore: Postgres }, { NameTaken }] = await Promise.all([import("./postgres-store.ts"), import("./postgres-name.ts")]);
+  const store = await Postgres.open({ connection: { connectionString: database.url }, durability, name: node, onTrouble });
+  try {
+    await store.takeName();
+    return store;
+  } catch (error) {
+    await store.close();
+    if (!(error instanceof NameTaken)) throw error;
+    const remedy = `if ${path} is a copy of its data directory, remove the file ${join(path, "node")} and start again; else stop the other one`;
+    throw new Error(`another relay on this database has the name ${node}, too: ${remedy}`);
+  }
 }

@@ -1,9 +1,11 @@
 /** One connection to PostgreSQL that runs statements as data, and the statements it knows. */
 import pg from "pg";
+import { kindOfFailure } from "./sql-errors.ts";
 import type { Answer, Sql, SqlValue, Statement } from "./sql.ts";
 
 const CONNECT_WITHIN_MS = 2_000;
-const ANSWER_WITHIN_MS = 6_000;
+/** What the driver waits for one statement. After it the connection is given up, and nobody knows what became of the statement. */
+const ANSWER_WITHIN_MS = 3_000;
 const CLOSE_WITHIN_MS = 500;
 const INT8 = 20;
 
@@ -13,14 +15,18 @@ export const BIGINT_TYPES: pg.CustomTypesConfig = {
 };
 
 /**
- * For transactions. Their statements find rows by key: a plan made while the tables were empty must not read them whole
+ * For transactions. The server gives a statement up before the driver does (see {@link ANSWER_WITHIN_MS}): then the outcome
+ * is known. Their statements find rows by key: a plan made while the tables were empty must not read them whole
  * for ever, and compiling one costs more than running it. A relay that vanished in the middle must not keep its locks.
  */
 export const FOR_WRITING =
-  "SET enable_seqscan = off; SET jit = off; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '5s'; SET statement_timeout = '5s'";
+  "SET enable_seqscan = off; SET jit = off; SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '5s'; SET statement_timeout = '2500ms'";
 
+const READ_ONLY = "SET jit = off; SET default_transaction_read_only = on";
 /** For summaries, which may take their time. */
-export const FOR_READING = "SET jit = off; SET default_transaction_read_only = on; SET statement_timeout = '20s'";
+export const FOR_READING = `${READ_ONLY}; SET statement_timeout = '20s'`;
+/** For what is found by its key while a request waits. */
+export const FOR_LOOKING_UP = `${READ_ONLY}; SET statement_timeout = '2500ms'`;
 
 /** The server is set so that a power cut may undo what was answered. */
 export class NotDurable extends Error {}
@@ -91,7 +97,14 @@ export class Session {
     return step.value;
   }
 
+  /** Drops the connection without a word: a server that is silent would not hear a farewell. */
+  destroy(): void {
+    this.#isBroken = true;
+    this.#client.connection.stream.destroy();
+  }
+
   async close(): Promise<void> {
+    if (this.#isBroken) return this.destroy();
     // A peer that does not answer must not hold the caller up.
     await Promise.race([this.#client.end().catch(() => undefined), new Promise((resolve) => setTimeout(resolve, CLOSE_WITHIN_MS).unref())]);
   }
@@ -128,6 +141,8 @@ export interface LineSettings {
   readonly answerMs?: number;
   /** Refuse a server that may forget what it has committed. */
   readonly mustBeDurable?: boolean;
+  /** What else a new session needs before it is used. */
+  readonly prepare?: (session: Session) => Promise<void>;
 }
 
 /** A session that is opened when it is first needed, and again after it broke. One question at a time. */
@@ -142,9 +157,15 @@ export class Line {
     this.#settings = settings;
   }
 
-  /** Runs after what was asked before. Rejects when it fails, or there is no connection; the next question opens a new one. */
-  run<T>(make: () => Sql<T>): Promise<T> {
-    const turn = this.#last.then(() => this.#run(make));
+  /**
+   * Runs after what was asked before, if it still is wanted then. Rejects when it fails, or there is no connection; the next
+   * question opens a new one.
+   */
+  run<T>(make: () => Sql<T>, isWanted: () => boolean = () => true): Promise<T> {
+    const turn = this.#last.then(() => {
+      if (!isWanted()) throw new Error("nobody waits for this any more");
+      return this.#run(make);
+    });
     this.#last = turn.catch(() => undefined);
     return turn;
   }
@@ -155,6 +176,7 @@ export class Line {
       const session = (this.#session ??= await this.#open());
       return await session.run(make());
     } catch (error) {
+      if (kindOfFailure(error) === "connection") this.#session?.destroy();
       await this.close();
       throw error;
     }
@@ -164,6 +186,7 @@ export class Line {
     const session = await Session.open(this.#connection, this.#settings.setUp, this.#settings.answerMs);
     try {
       if (this.#settings.mustBeDurable === true) await session.assertDurable();
+      await this.#settings.prepare?.(session);
       return session;
     } catch (error) {
       await session.close();

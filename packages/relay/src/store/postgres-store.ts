@@ -1,6 +1,6 @@
 /**
- * The store in PostgreSQL, for one relay or several. Four connections: one for the ledger, one for other writes, one for
- * queries, and one that watches for what other relays changed.
+ * The store in PostgreSQL, for one relay or several. Five connections: one for the ledger, one for other writes, one for what
+ * requests look up, one for summaries, and one that watches for what other relays changed and whether the server answers.
  */
 import type pg from "pg";
 import type { Account } from "../admission/accounts.ts";
@@ -9,9 +9,11 @@ import type { Operation, Result } from "../ledger/operation.ts";
 import type { Riders, Seat } from "./ledger-commit.ts";
 import { PostgresLedger } from "./ledger-postgres.ts";
 import { migratePostgres } from "./migrate-postgres.ts";
-import { FOR_READING, FOR_WRITING, Line } from "./postgres-session.ts";
+import { Asks } from "./postgres-asks.ts";
+import { FOR_LOOKING_UP, FOR_READING, FOR_WRITING, Line } from "./postgres-session.ts";
 import { queryOf } from "./queries.ts";
 import type { ControlRecords, QueryAnswer, QueryArgs, QueryName } from "./queries.ts";
+import { read } from "./sql.ts";
 import { writeOrThrow } from "./store.ts";
 import type { Store } from "./store.ts";
 import { WriteQueue } from "./write-queue.ts";
@@ -23,13 +25,22 @@ const OPEN_WITHIN_MS = 30_000;
 const OPEN_PAUSE_MS = 500;
 /** A revoked key is known everywhere within a second. */
 const WATCH_EVERY_MS = 400;
-const WATCH_WITHIN_MS = 2_000;
-const QUERY_WITHIN_MS = 25_000;
+/** A server that is silent for longer is in trouble: then nobody waits for it. */
+const WATCH_WITHIN_MS = 1_500;
+const SUMMARY_WITHIN_MS = 25_000;
+const SUMMARIES_MAX = 50;
+/** A request waits for it: an answer of the server takes at most 2.5 s, so this is time in line. */
+const LOOKUP_WITHIN_MS = 3_000;
+const LOOKUPS_MAX = 1_000;
+/** What is found by its key: requests, log-ins and the sweeper do not wait behind a summary. */
+const LOOKUPS: ReadonlySet<QueryName> = new Set(["request", "requestDetail", "member", "expiredAccounts", "deadNodes"]);
 const CLOSE_WITHIN_MS = 10_000;
 
 export interface PostgresStoreSettings {
   readonly connection: pg.ClientConfig;
   readonly durability: "process" | "power";
+  /** See {@link PostgresLedger}. */
+  readonly name?: string;
   /** Told about trouble that no caller hears of. */
   readonly onTrouble: (message: string) => void;
 }
@@ -39,28 +50,35 @@ export class PostgresStore implements Store {
   readonly #settings: PostgresStoreSettings;
   readonly #ledger: PostgresLedger;
   readonly #writes: Line;
-  readonly #reads: Line;
+  readonly #lookups: Asks;
+  readonly #summaries: Asks;
   readonly #watch: Line;
   readonly #queue: WriteQueue;
   #trouble: string | null = null;
   #isClosed = false;
-  #watching: Promise<void> | null = null;
+  #watching: Promise<void> = Promise.resolve();
+  #watcher: Watcher | null = null;
   #wake: () => void = () => undefined;
   /** Who waits for the next look at what others changed. */
   #asked: (() => void)[] = [];
 
   private constructor(settings: PostgresStoreSettings) {
-    const { connection, durability } = settings;
+    const { connection, durability, name } = settings;
     const mustBeDurable = durability === "power";
     this.#settings = settings;
     this.#ledger = new PostgresLedger({
       connection,
       durability,
+      ...(name === undefined ? {} : { name }),
       onTrouble: (message) => this.#fail(message),
       trouble: () => this.#trouble,
     });
     this.#writes = new Line(connection, { setUp: FOR_WRITING, mustBeDurable });
-    this.#reads = new Line(connection, { setUp: FOR_READING, answerMs: QUERY_WITHIN_MS });
+    const trouble = (): string | null => this.#trouble;
+    const looking = new Line(connection, { setUp: FOR_LOOKING_UP, answerMs: LOOKUP_WITHIN_MS });
+    this.#lookups = new Asks(looking, { withinMs: LOOKUP_WITHIN_MS, waitingMax: LOOKUPS_MAX, trouble });
+    const reading = new Line(connection, { setUp: FOR_READING, answerMs: SUMMARY_WITHIN_MS });
+    this.#summaries = new Asks(reading, { withinMs: SUMMARY_WITHIN_MS, waitingMax: SUMMARIES_MAX, trouble });
     this.#watch = new Line(connection, { setUp: "SET statement_timeout = '2s'", answerMs: WATCH_WITHIN_MS });
     this.#queue = new WriteQueue((units) => this.#commitWrites(units));
   }
@@ -74,7 +92,9 @@ export class PostgresStore implements Store {
     for (;;) {
       try {
         await migratePostgres(settings.connection);
-        return new PostgresStore(settings);
+        const store = new PostgresStore(settings);
+        store.#watching = store.#watchOn();
+        return store;
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         if (!isUnreachable(error)) throw error;
@@ -83,6 +103,11 @@ export class PostgresStore implements Store {
       }
       await new Promise((resolve) => setTimeout(resolve, OPEN_PAUSE_MS));
     }
+  }
+
+  /** @throws {NameTaken} when another process has this relay's name. */
+  takeName(): Promise<void> {
+    return this.#ledger.takeName();
   }
 
   get waiting(): number {
@@ -102,7 +127,7 @@ export class PostgresStore implements Store {
   }
 
   write(writes: readonly Write[]): Promise<WriteOutcome> {
-    return this.#queue.add(writes);
+    return this.#trouble === null ? this.#queue.add(writes) : Promise.resolve({ reason: this.#trouble, isOwn: false });
   }
 
   async #commitWrites(units: readonly (readonly Write[])[]): Promise<readonly WriteOutcome[]> {
@@ -115,23 +140,20 @@ export class PostgresStore implements Store {
   }
 
   query<N extends QueryName>(name: N, args: QueryArgs<N>): Promise<QueryAnswer<N>> {
-    return this.#reads.run(() => queryOf("postgres", name, args));
+    return (LOOKUPS.has(name) ? this.#lookups : this.#summaries).run(() => queryOf("postgres", name, args));
   }
 
   /** Calls back with what is changed after `since`, by any relay, within a second. */
   watch(since: number, onRecords: (records: ControlRecords) => void): void {
-    this.#watching ??= this.#watchOn(since, onRecords);
+    this.#watcher ??= { seen: since, onRecords };
   }
 
-  async #watchOn(since: number, onRecords: (records: ControlRecords) => void): Promise<void> {
-    let seen = since;
+  /** Looks from the start on: trouble that came before anybody watches must end, too. */
+  async #watchOn(): Promise<void> {
     while (!this.#isClosed) {
       const asked = this.#asked.splice(0);
       try {
-        const from = seen;
-        const records = await this.#watch.run(() => queryOf("postgres", "records", { since: from }));
-        if (records.version !== seen) onRecords(records);
-        seen = records.version;
+        await this.#look(this.#watcher);
         if (this.#trouble !== null) this.#settings.onTrouble("PostgreSQL answers again");
         this.#trouble = null;
       } catch (error) {
@@ -147,9 +169,16 @@ export class PostgresStore implements Store {
     for (const tell of this.#asked.splice(0)) tell();
   }
 
+  async #look(watcher: Watcher | null): Promise<void> {
+    if (watcher === null) return void (await this.#watch.run(() => read("SELECT 1", [])));
+    const records = await this.#watch.run(() => queryOf("postgres", "records", { since: watcher.seen }));
+    if (records.version !== watcher.seen) watcher.onRecords(records);
+    watcher.seen = records.version;
+  }
+
   /** One look at a time: two that overtake each other could leave an older record in place of a newer one. */
   fresh(): Promise<void> {
-    if (this.#watching === null || this.#isClosed) return Promise.resolve();
+    if (this.#watcher === null || this.#isClosed) return Promise.resolve();
     return new Promise((resolve) => {
       this.#asked.push(resolve);
       this.#wake();
@@ -179,9 +208,15 @@ export class PostgresStore implements Store {
     this.#isClosed = true;
     this.#wake();
     this.#queue.close("the store is closed");
-    await Promise.all([this.#ledger.close(), this.#writes.close(), this.#reads.close(), this.#watch.close()]);
+    await Promise.all([this.#ledger.close(), this.#writes.close(), this.#lookups.close(), this.#summaries.close(), this.#watch.close()]);
     await this.#watching;
   }
+}
+
+interface Watcher {
+  /** The last version that was told. */
+  seen: number;
+  readonly onRecords: (records: ControlRecords) => void;
 }
 
 /** Nobody answered, or not yet; anything else will not change by waiting. */

@@ -19,6 +19,11 @@ export interface ControlRecords {
   readonly keys: readonly KeyRecord[];
 }
 
+export interface DeadNode {
+  readonly node: string;
+  readonly leaseUntilMs: number;
+}
+
 /** A query of a name: its arguments and its answer are plain data, for they may cross to another thread. */
 const QUERIES = {
   /** Everything since version -1 is everything. */
@@ -52,13 +57,13 @@ const QUERIES = {
   },
   expiredAccounts: (_dialect: Dialect, { nowMs, limit }: { nowMs: number; limit: number }): Sql<string[]> =>
     accountsWithExpired(nowMs, limit),
-  /** Processes whose lease is over and that left holds open. */
-  deadNodes: function* (dialect: Dialect, _args: object): Sql<string[]> {
+  /** Other processes than `own` whose lease is over and that left holds open, and until when it ran. */
+  deadNodes: function* (dialect: Dialect, { own }: { own: string }): Sql<DeadNode[]> {
     const rows = yield* read(
-      `SELECT n.id FROM nodes n WHERE n.lease_until < ${nowIn(dialect)} AND EXISTS (SELECT 1 FROM holds h WHERE h.node = n.id AND h.state = 'open')`,
-      [],
+      `SELECT n.id, n.lease_until FROM nodes n WHERE n.id <> ? AND n.lease_until < ${nowIn(dialect)} AND EXISTS (SELECT 1 FROM holds h WHERE h.node = n.id AND h.state = 'open')`,
+      [own],
     );
-    return rows.map((row) => row["id"] as string);
+    return rows.map((row) => ({ node: row["id"] as string, leaseUntilMs: Number(row["lease_until"]) }));
   },
   ...CONTROL_QUERIES,
   audit: (_dialect: Dialect, _args: object): Sql<Breach[]> => auditLedger(),

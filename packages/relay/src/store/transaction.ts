@@ -8,8 +8,11 @@ const RETRIES_MAX = 5;
 
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
-  /** Nothing is stored. `isEverybody`: what was asked is not to blame, so trying its parts would not help. */
-  | { readonly ok: false; readonly isEverybody: boolean; readonly reason: string };
+  /**
+   * Nothing is stored. `isEverybody`: what was asked is not to blame, so trying its parts would not help. `isLocked`: it is
+   * because of a row that somebody else keeps.
+   */
+  | { readonly ok: false; readonly isEverybody: boolean; readonly isLocked: boolean; readonly reason: string };
 
 /** @throws when the connection is lost: then the outcome is unknown. */
 export function* transaction<T>(work: () => Sql<T>): Sql<Outcome<T>> {
@@ -24,7 +27,9 @@ export function* transaction<T>(work: () => Sql<T>): Sql<Outcome<T>> {
       if (kind === "connection") throw error;
       yield { kind: "rollback" };
       if (kind === "conflict" && tries <= RETRIES_MAX) continue;
-      return { ok: false, isEverybody: kind === "database", reason: error instanceof Error ? error.message : String(error) };
+      const isLocked = kind === "locked";
+      const reason = error instanceof Error ? error.message : String(error);
+      return { ok: false, isEverybody: isLocked || kind === "database", isLocked, reason };
     }
   }
 }

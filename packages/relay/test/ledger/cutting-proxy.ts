@@ -6,6 +6,8 @@ export interface CuttingProxy {
   readonly port: number;
   /** Breaks the connection that next sends this text, once the server has answered it. */
   cutAfter(text: string): void;
+  /** The connection that next sends this text gets no answer any more: the server has done what it was told. */
+  muteAfter(text: string): void;
   /** From now on connections are refused, or taken again. */
   isDown: boolean;
   /** How often it was cut. */
@@ -15,12 +17,14 @@ export interface CuttingProxy {
 
 export async function openCuttingProxy(targetPort: number): Promise<CuttingProxy> {
   let trigger: string | null = null;
+  let muting: string | null = null;
   let cuts = 0;
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
     if (proxy.isDown) return void client.destroy();
     const upstream = connect(targetPort, "127.0.0.1");
     let isCut = false;
+    let isMute = false;
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on("error", () => undefined);
@@ -35,9 +39,14 @@ export async function openCuttingProxy(targetPort: number): Promise<CuttingProxy
         trigger = null;
         isCut = true;
       }
+      if (muting !== null && bytes.includes(muting)) {
+        muting = null;
+        isMute = true;
+      }
       upstream.write(bytes);
     });
     upstream.on("data", (bytes) => {
+      if (isMute) return;
       if (!isCut) return void client.write(bytes);
       cuts++;
       client.destroy();
@@ -52,6 +61,9 @@ export async function openCuttingProxy(targetPort: number): Promise<CuttingProxy
     },
     cutAfter: (text: string) => {
       trigger = text;
+    },
+    muteAfter: (text: string) => {
+      muting = text;
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();

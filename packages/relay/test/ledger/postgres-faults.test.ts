@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import pg from "pg";
 import type { ClientConfig } from "pg";
 import { Ledger } from "../../src/ledger/ledger.ts";
 import type { Operation } from "../../src/ledger/operation.ts";
 import type { Seat } from "../../src/store/ledger-commit.ts";
 import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
+import { PostgresStore } from "../../src/store/postgres-store.ts";
 import { postgresBinaries, postgresIsDue } from "../support/postgres.ts";
 import { openCuttingProxy } from "./cutting-proxy.ts";
 import type { CuttingProxy } from "./cutting-proxy.ts";
@@ -65,6 +67,39 @@ if (postgresIsDue()) {
         balances: { balanceNanos: 999_930n, heldNanos: 100n },
       });
       expect(await ledger.audit()).toEqual([]);
+    },
+  );
+
+  test(
+    "a COMMIT whose answer does not come is asked after on a new connection, and answered as what it was",
+    { timeout: 20_000 },
+    async () => {
+      const ledger = connect("proxy");
+      await prepare(ledger);
+      proxy.muteAfter("COMMIT");
+      const startedAt = performance.now();
+      expect((await ledger.commit(SEAT, [hold("r1", 100n), credit("grant-1", 7n)])).map(word)).toEqual(["repeat", "repeat"]);
+      expect(performance.now() - startedAt).toBeLessThan(6_000);
+      expect(await ledger.audit()).toEqual([]);
+    },
+  );
+
+  test(
+    "a hold whose COMMIT is not answered is refused in time and voided, so that its key can be used again",
+    { timeout: 20_000 },
+    async () => {
+      const store = connect("proxy");
+      await prepare(store);
+      const ledger = await Ledger.open(store, { node: "node_1", leaseMs: 60_000 });
+      const idempotency = { key: "k1", bodySha256: "0".repeat(64) };
+      proxy.muteAfter("COMMIT");
+      const startedAt = performance.now();
+      expect(await ledger.ask(hold("r1", 1n, { idempotency }))).toMatchObject({ code: "store_unavailable", isUnknown: true });
+      expect(performance.now() - startedAt).toBeLessThan(3_000);
+      await expect.poll(async () => word(await ledger.ask(hold("r2", 1n, { idempotency }))), { timeout: 8_000 }).toBe("ok");
+      expect(await ledger.ask(settle("r1", 1n))).toMatchObject({ code: "not_open", hold: { state: "voided" } });
+      await ledger.close();
+      expect(await store.audit()).toEqual([]);
     },
   );
 
@@ -135,6 +170,64 @@ if (postgresIsDue()) {
       if (!hasSettled) expect(settled[0]).toMatchObject({ code: "not_open", hold: { state: "recovered", chargedNanos: 0n } });
     }
     expect(await mine.audit()).toEqual([]);
+  });
+
+  test("a row that somebody else keeps locked refuses who needs it, and holds nobody else up", { timeout: 30_000 }, async () => {
+    const store = connect("directly");
+    await prepare(store, ["acme", "other"]);
+    const ledger = await Ledger.open(store, { node: "node_1", leaseMs: 60_000 });
+    const mine = (id: string): Operation => hold(id, 1n);
+    const others = (id: string): Operation => hold(id, 1n, { accountId: "other" });
+    must(await ledger.ask({ kind: "set_budget", id: "b1", scope: "key", period: "total", capNanos: 10n ** 9n }));
+    expect([await ledger.ask(mine("r0")), await ledger.ask(others("s0"))].map(word)).toEqual(["ok", "ok"]);
+    const locker = new pg.Client(connection);
+    await locker.connect();
+    await locker.query("BEGIN; SELECT * FROM wallets WHERE account_id = 'acme' FOR UPDATE; SELECT * FROM budgets FOR UPDATE");
+    const askAll = async (n: number): Promise<string[]> => {
+      const withBudget = hold(`t${n}`, 1n, { accountId: "other", budgetIds: ["b1"] });
+      const operations = [
+        mine(`r${n}`),
+        others(`s${n}`),
+        settle("r0", 1n),
+        settle(`s${n - 1}`, 1n),
+        withBudget,
+        { kind: "renew_lease" } as const,
+      ];
+      return (await Promise.all(operations.map((operation) => ledger.ask(operation)))).map(word);
+    };
+    const no = "store_unavailable";
+    for (const [n, withinMs] of [
+      [1, 2_500],
+      [2, 500],
+      [3, 500],
+    ] as const) {
+      const startedAt = performance.now();
+      expect(await askAll(n)).toEqual([no, "ok", no, "ok", no, "ok"]);
+      expect(performance.now() - startedAt).toBeLessThan(withinMs);
+    }
+    await locker.end();
+    expect(await askAll(4)).toEqual(["ok", "ok", "ok", "ok", "ok", "ok"]);
+    await ledger.close();
+    expect(await store.audit()).toEqual([]);
+  });
+
+  test("trouble that comes before anybody watches ends when the server answers again", { timeout: 20_000 }, async () => {
+    const store = await PostgresStore.open({
+      connection: { ...connection, port: proxy.port },
+      durability: "process",
+      onTrouble: () => undefined,
+    });
+    proxy.isDown = true;
+    proxy.cutAfter("SELECT");
+    await expect.poll(() => store.trouble, { timeout: 5_000 }).not.toBeNull();
+    const startedAt = performance.now();
+    await expect(store.query("member", { by: "id", value: "nobody" })).rejects.toThrow("does not answer");
+    expect(await store.write([])).toContain("does not answer");
+    expect(performance.now() - startedAt).toBeLessThan(500);
+    proxy.isDown = false;
+    await expect.poll(() => store.trouble, { timeout: 5_000 }).toBeNull();
+    expect(await store.query("member", { by: "id", value: "nobody" })).toBeNull();
+    await store.close();
   });
 
   test("a server that may forget what it has committed is refused where power cuts count", async () => {

@@ -48,7 +48,30 @@ describe("the queue", () => {
     isDown = false;
     await queue.ask(hold("next", 1n));
     await queue.ask(hold("last", 1n));
-    expect(asked.map((each) => `${each.kind} ${"id" in each ? each.id : ""}`)).toEqual(["void lost", "hold next", "hold last"]);
+    expect(asked.map((each) => `${each.kind} ${"id" in each ? each.id : ""}`)).toEqual([
+      "renew_lease ",
+      "void lost",
+      "hold next",
+      "hold last",
+    ]);
+  });
+
+  test("who asks for a hold waits for so long and no longer, and a hold that is made later is voided by itself", async () => {
+    const asked: Operation[] = [];
+    let release = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    const commit = async (operations: readonly Operation[]): Promise<Result[]> => {
+      await gate;
+      asked.push(...operations);
+      return operations.map(() => OK);
+    };
+    const queue = new LedgerQueue(commit, { batchMax: 1, askedWithinMs: 50 });
+    const [sent, inLine] = await Promise.all([queue.ask(hold("sent", 1n)), queue.ask(hold("in-line", 1n))]);
+    expect([sent, inLine]).toMatchObject([{ code: "store_unavailable", isUnknown: true }, { code: "store_unavailable" }]);
+    expect(inLine).not.toHaveProperty("isUnknown");
+    release();
+    await expect.poll(() => asked.map((each) => each.kind), { timeout: 5_000 }).toEqual(["hold", "renew_lease", "void"]);
+    await queue.close();
   });
 
   test("a closed queue answers what was asked and refuses what comes", async () => {

@@ -1,3 +1,7 @@
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
 import { afterEach, describe, expect, test } from "vitest";
 import { Ledger } from "../../src/ledger/ledger.ts";
 import { Sweeper } from "../../src/store/sweeper.ts";
@@ -69,6 +73,37 @@ describe.runIf(postgresIsDue())("several relays on one PostgreSQL", () => {
     expect((await shop.balance()).held_nanos).toBe("0");
   });
 
+  test("a copied data directory is refused with what to do, and ends nobody's holds", { timeout: 40_000 }, async () => {
+    await open("5.00", { events: 100, ratePerSecond: 8, tokens: { prompt: 10, completion: 5 } });
+    const running = shop.ask();
+    await until(() => shop.simulator.counts.openRequests === 1);
+    const dataDir = mkdtempSync(join(tmpdir(), "millrace-copy-"));
+    cpSync(join(shop.relay.dataDir, "node"), join(dataDir, "node"));
+    const copy = { upstreams: { a: { baseUrl: shop.simulator.url } }, prices: PRICES, database: shop.database, dataDir };
+    await expect(startRelay(copy)).rejects.toThrow(`remove the file ${join(dataDir, "node")}`);
+    expect((await running).status).toBe(200);
+    expect(await shop.relay.query("SELECT state FROM holds")).toEqual([{ state: "settled" }]);
+    rmSync(join(dataDir, "node"));
+    others.push(await startRelay(copy));
+    expect((await call({ port: others[0]!.port, key: shop.key }, { body: SMALL })).status).toBe(200);
+  });
+
+  test("a relay that lost its name to another process holds no money until it has it again", { timeout: 40_000 }, async () => {
+    await open("5.00", { text: "x", tokens: { prompt: 10, completion: 5 } });
+    expect((await shop.ask()).status).toBe(200);
+    const { url } = shop.database.configIn("") as { url: string };
+    const other = new pg.Client({ connectionString: url });
+    await other.connect();
+    const held = "FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    await other.query(`SELECT pg_terminate_backend(pid) ${held}`);
+    await other.query("SELECT pg_advisory_lock(hashtextextended(id, 5742113902)) FROM nodes");
+    expect(errorOf(await shop.ask()).code).toBe("store_unavailable");
+    expect(shop.simulator.counts.requests).toBe(1);
+    await other.end();
+    await expect.poll(async () => (await shop.ask()).status, { timeout: 10_000 }).toBe(200);
+    expect(await shop.relay.books.store.query("audit", {})).toEqual([]);
+  });
+
   test("the holds of a relay that died are ended by another one, at their last note; its late settlement is a correction", async () => {
     await open("5.00", { text: "x" });
     const { store, ledger } = shop.relay.books;
@@ -82,6 +117,8 @@ describe.runIf(postgresIsDue())("several relays on one PostgreSQL", () => {
     await sweeper.sweep();
     expect((await shop.hold("req_dead"))["state"]).toBe("open");
     await new Promise((resolve) => setTimeout(resolve, 400));
+    await sweeper.sweep();
+    expect((await shop.hold("req_dead"))["state"]).toBe("open");
     await sweeper.sweep();
     expect(troubles.join()).toContain("the relay dead is gone: its 1 open holds are ended");
     expect(await shop.hold("req_dead")).toMatchObject({ state: "recovered", basis: "checkpoint", charged: 19_000_000n });

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import pg from "pg";
 import { afterEach, describe, expect, test } from "vitest";
 import { errorOf, readStream } from "../support/call.ts";
 import { urlOf } from "../support/databases.ts";
@@ -52,6 +53,42 @@ describe.runIf(postgresIsDue())("while PostgreSQL does not answer", () => {
       { end_reason: "refused", n: 21n },
     ]);
     expect(await shop.balance()).toMatchObject({ balance_nanos: String(5n * DOLLAR - 2n * 20_000_000n), held_nanos: "0" });
+  });
+
+  test("a server that hangs makes nobody wait for more than seconds, and soon nobody at all", { timeout: 60_000 }, async () => {
+    shop = await Shop.open("5.00", { text: "x", tokens: { prompt: 10, completion: 5 } }, { database: await database() });
+    expect((await shop.ask()).status).toBe(200);
+    const goOn = server.freeze();
+    const takes = async (act: () => Promise<{ readonly status: number }>): Promise<[number, number]> => {
+      const startedAt = performance.now();
+      const { status } = await act();
+      return [status, performance.now() - startedAt];
+    };
+    const asks = [() => shop.ask(), () => shop.get("/v1/balance"), () => shop.get("/v1/requests/req_x")];
+    const first = await Promise.all(asks.map(takes));
+    expect(first.filter(([status, ms]) => status !== 503 || ms > 3_500)).toEqual([]);
+    await until(() => shop.relay.books.store.trouble !== null);
+    const later = await Promise.all(asks.map(takes));
+    expect(later.filter(([status, ms]) => status !== 503 || ms > 500)).toEqual([]);
+    goOn();
+    await until(() => shop.relay.books.store.trouble === null, 15_000);
+    await expect.poll(async () => (await shop.ask()).status, { timeout: 10_000 }).toBe(200);
+    await expect.poll(async () => (await shop.balance()).held_nanos, { timeout: 10_000 }).toBe("0");
+    expect(await shop.relay.books.store.query("audit", {})).toEqual([]);
+  });
+
+  test("a log-in does not wait behind a summary", { timeout: 60_000 }, async () => {
+    shop = await Shop.open("5.00", { text: "x" }, { database: await database() });
+    const { store } = shop.relay.books;
+    const locker = new pg.Client(server.connection);
+    await locker.connect();
+    await locker.query("BEGIN; LOCK TABLE lots IN ACCESS EXCLUSIVE MODE");
+    const summary = store.query("audit", {});
+    const startedAt = performance.now();
+    expect(await store.query("member", { by: "id", value: "nobody" })).toBeNull();
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    await locker.end();
+    expect(await summary).toEqual([]);
   });
 
   test(

@@ -17,6 +17,8 @@ export interface TestPostgres {
    * checkpoint; SIGKILL ends the first one alone, and the others leave when they notice.
    */
   kill(signal?: "SIGQUIT" | "SIGKILL"): Promise<() => Promise<void>>;
+  /** Stops all its processes where they are, as a machine that hangs; what it returns lets them go on. */
+  freeze(): () => void;
   stop(): Promise<void>;
 }
 
@@ -83,6 +85,14 @@ export async function startPostgres({ isDurable = false }: { readonly isDurable?
       await again();
     },
     kill,
+    freeze: () => {
+      const children = execFileSync("ps", ["-o", "pid=", "--ppid", String(server.pid)], { encoding: "utf8" });
+      const all = [Number(server.pid), ...children.trim().split(/\s+/).map(Number)];
+      for (const pid of all) process.kill(pid, "SIGSTOP");
+      return () => {
+        for (const pid of all) process.kill(pid, "SIGCONT");
+      };
+    },
     stop: async () => {
       process.off("exit", onExit);
       await end("SIGINT");
