@@ -35,8 +35,8 @@ export async function serve(given: Config, print: (line: string) => void): Promi
     log.flush();
   };
   try {
-    const { store, ledger, rows, files, prices, records } = books;
-    const stores = { keyStore: store, accountStore: store, control: controlStore(store) };
+    const { store, access, ledger, rows, files, prices, records } = books;
+    const stores = { keyStore: access, accountStore: access, control: controlStore(store) };
     const app = buildApp({ config, rows, files, prices, ...stores, records, ledger, log });
     await ensureDefaultAccount(app.accounts);
     for (const account of app.accounts.list()) if (account.isMetered) await openWallet(ledger, account.id);

@@ -24,7 +24,7 @@ export async function openLocal(given: Where, act: (controls: Controls) => Promi
   }
 }
 
-async function controlsOf({ store, ledger, records }: Books): Promise<Controls> {
+async function controlsOf({ store, access, ledger, records }: Books): Promise<Controls> {
   const [{ actsOf }, { dispatch }, { ensureDefaultAccount }, { sentenceOf }, { Refusal }] = await Promise.all([
     import("../control/acts.ts"),
     import("../control/dispatch.ts"),
@@ -32,9 +32,9 @@ async function controlsOf({ store, ledger, records }: Books): Promise<Controls> 
     import("../control/sentence.ts"),
     import("../control/refusal.ts"),
   ]);
-  const accounts = new AccountBook(store, records.accounts);
+  const accounts = new AccountBook(access, records.accounts);
   await ensureDefaultAccount(accounts);
-  const keys = new KeyRing(store, records.keys);
+  const keys = new KeyRing(access, records.keys);
   const acts = actsOf({
     ledger,
     store: controlStore(store),

@@ -1,10 +1,13 @@
 /** Opens what a relay keeps its books in: the directory, the database, the ledger over it, and the keeper of rows. */
 import { join } from "node:path";
+import type { AccountStore } from "../admission/accounts.ts";
+import type { KeyStore } from "../admission/keys.ts";
 import type { DatabaseConfig } from "../config/config.ts";
 import type { RequestFiles } from "../insight/request-file.ts";
 import type { RowStore } from "../insight/row.ts";
 import { LEASE_FOREVER_MS, Ledger } from "../ledger/ledger.ts";
 import type { PriceStore } from "../ledger/price-pins.ts";
+import { accessStore } from "./access-store.ts";
 import { openDataDirectory } from "./data-directory.ts";
 import type { DataDirectory } from "./data-directory.ts";
 import type { PostgresStore } from "./postgres-store.ts";
@@ -34,6 +37,8 @@ export interface BooksSettings {
 
 export interface Books {
   readonly store: Store;
+  /** The same for admission. */
+  readonly access: KeyStore & AccountStore;
   readonly ledger: Ledger<readonly Write[]>;
   readonly rows: RowStore;
   readonly files: RequestFiles;
@@ -90,7 +95,7 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
     const prices: PriceStore = {
       keepPrice: async (id, version) => (await store.write([{ kind: "price", id, version, at: Date.now() }])) === null,
     };
-    return { store, ledger, rows, files, prices, records, watch, close };
+    return { store, access: accessStore(store), ledger, rows, files, prices, records, watch, close };
   } catch (error) {
     await close();
     throw error;

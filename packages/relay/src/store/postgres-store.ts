@@ -3,8 +3,6 @@
  * requests look up, one for summaries, and one that watches for what other relays changed and whether the server answers.
  */
 import type pg from "pg";
-import type { Account } from "../admission/accounts.ts";
-import type { KeyRecord } from "../admission/keys.ts";
 import type { Operation, Result } from "../ledger/operation.ts";
 import type { Riders, Seat } from "./ledger-commit.ts";
 import { PostgresLedger } from "./ledger-postgres.ts";
@@ -14,7 +12,6 @@ import { FOR_LOOKING_UP, FOR_READING, FOR_WRITING, Line } from "./postgres-sessi
 import { queryOf } from "./queries.ts";
 import type { ControlRecords, QueryAnswer, QueryArgs, QueryName } from "./queries.ts";
 import { read } from "./sql.ts";
-import { writeOrThrow } from "./store.ts";
 import type { Store } from "./store.ts";
 import { WriteQueue } from "./write-queue.ts";
 import { commitWrites } from "./writes.ts";
@@ -188,18 +185,6 @@ export class PostgresStore implements Store {
   #fail(reason: string): void {
     if (this.#trouble === null && !this.#isClosed) this.#settings.onTrouble(`PostgreSQL does not answer: ${reason}`);
     this.#trouble = `PostgreSQL does not answer: ${reason}`;
-  }
-
-  insert(key: KeyRecord): Promise<void> {
-    return writeOrThrow(this, [{ kind: "key", key, isUpdate: false }]);
-  }
-
-  update(key: KeyRecord): Promise<void> {
-    return writeOrThrow(this, [{ kind: "key", key, isUpdate: true }]);
-  }
-
-  insertAccount(account: Account): Promise<void> {
-    return writeOrThrow(this, [{ kind: "account", account, isUpdate: false }]);
   }
 
   async close(): Promise<void> {

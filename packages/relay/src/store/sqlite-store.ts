@@ -1,11 +1,8 @@
 /** The embedded store: SQLite, with a writer thread that commits in groups, and a reader thread beside it. */
-import type { Account } from "../admission/accounts.ts";
-import type { KeyRecord } from "../admission/keys.ts";
 import type { Operation, Result } from "../ledger/operation.ts";
 import type { Riders, Seat } from "./ledger-commit.ts";
 import type { QueryAnswer, QueryArgs, QueryName } from "./queries.ts";
 import type { WriterData, WriterMessage } from "./sqlite-writer.ts";
-import { writeOrThrow } from "./store.ts";
 import type { Store } from "./store.ts";
 import { WorkerLine } from "./worker-line.ts";
 import { WriteQueue } from "./write-queue.ts";
@@ -80,18 +77,6 @@ export class SqliteStore implements Store {
   /** No other process changes an embedded database. */
   fresh(): Promise<void> {
     return Promise.resolve();
-  }
-
-  insert(key: KeyRecord): Promise<void> {
-    return writeOrThrow(this, [{ kind: "key", key, isUpdate: false }]);
-  }
-
-  update(key: KeyRecord): Promise<void> {
-    return writeOrThrow(this, [{ kind: "key", key, isUpdate: true }]);
-  }
-
-  insertAccount(account: Account): Promise<void> {
-    return writeOrThrow(this, [{ kind: "account", account, isUpdate: false }]);
   }
 
   /** Waits until all that was given is stored, then closes. Bounded: what is left after ten seconds is refused. */

@@ -1,13 +1,11 @@
 /** What every store offers; `open-store.ts` opens the one that the configuration names. */
-import type { AccountStore } from "../admission/accounts.ts";
-import type { KeyStore } from "../admission/keys.ts";
 import type { Operation, Result } from "../ledger/operation.ts";
 import type { Riders, Seat } from "./ledger-commit.ts";
 import type { QueryAnswer, QueryArgs, QueryName } from "./queries.ts";
 import type { Dialect } from "./sql.ts";
 import type { Write, WriteOutcome } from "./writes.ts";
 
-export interface Store extends KeyStore, AccountStore {
+export interface Store {
   readonly dialect: Dialect;
   /** Commits operations of the ledger in one transaction. One batch at a time: the ledger's queue sees to that. */
   commit(seat: Seat, operations: readonly Operation[], riders: Riders): Promise<Result[]>;
@@ -21,10 +19,4 @@ export interface Store extends KeyStore, AccountStore {
   /** Why the database does not answer, or null: then nothing need wait for it. */
   readonly trouble: string | null;
   close(): Promise<void>;
-}
-
-/** @throws with the store's reason when the writes are not stored. */
-export async function writeOrThrow(store: Pick<Store, "write">, writes: readonly Write[]): Promise<void> {
-  const failure = await store.write(writes);
-  if (failure !== null) throw new Error(failure.reason);
 }

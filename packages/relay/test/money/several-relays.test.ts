@@ -11,6 +11,7 @@ import { DATABASES } from "../support/databases.ts";
 import { postgresIsDue } from "../support/postgres.ts";
 import { startRelay } from "../support/start-relay.ts";
 import type { TestRelay } from "../support/start-relay.ts";
+import { row as plainRow } from "../store/row.ts";
 import { DOLLAR, PRICES, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
@@ -123,7 +124,7 @@ describe.runIf(postgresIsDue())("several relays on one PostgreSQL", () => {
     expect(troubles.join()).toContain("the relay dead is gone: its 1 open holds are ended");
     expect(await shop.hold("req_dead")).toMatchObject({ state: "recovered", basis: "checkpoint", charged: 19_000_000n });
     expect(await shop.rowWhere("id = 'req_dead'")).toMatchObject({ marks: "recovered", basis: "checkpoint", charge_nanos: 19_000_000n });
-    const row = { ...ROW, id: "req_dead", accountId: shop.id, keyId: shop.keyId };
+    const row = plainRow("req_dead", { accountId: shop.id, keyId: shop.keyId });
     const ending = {
       kind: "settle",
       id: "req_dead",
@@ -160,32 +161,3 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
     expect(await shop.relay.query(wallet)).toEqual([{ balance: 0n }]);
   });
 });
-
-const ROW: Parameters<TestRelay["books"]["rows"]["record"]>[0] = {
-  id: "",
-  at: Date.now(),
-  accountId: "",
-  keyId: "",
-  door: "chat",
-  model: "m",
-  upstream: "a",
-  upstreamModel: "m",
-  isStream: true,
-  status: 200,
-  endReason: "complete",
-  errorCode: null,
-  marks: [],
-  usage: { input: 5, cachedInput: 0, cacheWrite: 0, output: 12, reasoning: 0 },
-  basis: "exact",
-  priceId: null,
-  chargeNanos: null,
-  costNanos: null,
-  events: 3,
-  bytesOut: 100,
-  ttftMs: 1,
-  itlMeanMs: 1,
-  itlMaxMs: 1,
-  overheadMs: 1,
-  durationMs: 10,
-  attempts: [],
-};

@@ -165,11 +165,11 @@ test("a database of a newer program is left alone", async () => {
 
 test("keys are kept by their hash, and the directory is for its owner alone", async () => {
   const store = await openStore();
-  await store.store.insertAccount({ id: "default", name: "default", isMetered: false, tier: null, status: "active", createdAt: 1 });
+  await store.access.insertAccount({ id: "default", name: "default", isMetered: false, tier: null, status: "active", createdAt: 1 });
   const { text, record } = newKeyRecord("default", "k", 1);
-  await store.store.insert(record);
-  await store.store.update({ ...record, revokedAt: 5, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] });
-  await store.store.update({ ...record, revokedAt: 9, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] });
+  await store.access.insert(record);
+  await store.access.update({ ...record, revokedAt: 5, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] });
+  await store.access.update({ ...record, revokedAt: 9, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] });
   const { keys } = await store.store.query("records", { since: -1 });
   expect(keys.map((key) => ({ ...key, sha256: Buffer.from(key.sha256) }))).toMatchObject([
     { ...record, revokedAt: 5, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] },

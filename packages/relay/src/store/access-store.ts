@@ -1,0 +1,17 @@
+/** A store as admission keeps its records in it. */
+import type { AccountStore } from "../admission/accounts.ts";
+import type { KeyStore } from "../admission/keys.ts";
+import type { Store } from "./store.ts";
+import type { Write } from "./writes.ts";
+
+export function accessStore(store: Pick<Store, "write">): KeyStore & AccountStore {
+  const write = async (one: Write): Promise<void> => {
+    const failure = await store.write([one]);
+    if (failure !== null) throw new Error(failure.reason);
+  };
+  return {
+    insert: (key) => write({ kind: "key", key, isUpdate: false }),
+    update: (key) => write({ kind: "key", key, isUpdate: true }),
+    insertAccount: (account) => write({ kind: "account", account, isUpdate: false }),
+  };
+}
