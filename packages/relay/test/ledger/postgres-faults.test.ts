@@ -222,7 +222,7 @@ if (postgresIsDue()) {
     await expect.poll(() => store.trouble, { timeout: 5_000 }).not.toBeNull();
     const startedAt = performance.now();
     await expect(store.query("member", { by: "id", value: "nobody" })).rejects.toThrow("does not answer");
-    expect(await store.write([])).toContain("does not answer");
+    expect(await store.write([])).toMatchObject({ reason: expect.stringContaining("does not answer") as string, isOwn: false });
     expect(performance.now() - startedAt).toBeLessThan(500);
     proxy.isDown = false;
     await expect.poll(() => store.trouble, { timeout: 5_000 }).toBeNull();
