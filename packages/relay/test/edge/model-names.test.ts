@@ -23,6 +23,8 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
     expect(rows.filter((row) => row["error_code"] === "invalid_request").map((row) => row["model"])).toEqual(
       Array.from({ length: 9 }, () => ""),
     );
-    expect(rows.filter((row) => row["error_code"] !== "invalid_request").map((row) => row["model"])).toEqual(names);
+    // Rows of one millisecond stand in no order.
+    const kept = rows.filter((row) => row["error_code"] !== "invalid_request").map((row) => String(row["model"]));
+    expect(kept.toSorted()).toEqual(names.toSorted());
   });
 });
