@@ -290,7 +290,9 @@ class Court {
     for (const hold of this.#books.holds) {
       const row = this.#rows.get(hold.id);
       if (row === undefined && hold.state !== "voided") this.#find("lost", `hold ${hold.id} is ${hold.state} and has no row`);
-      if (row !== undefined && row.charge !== this.#costOf(hold))
+      // Refused because nobody knew whether its hold was made, it says nothing of money; the hold that was made is void.
+      const isUnknown = row?.endReason === "refused" && row.charge === null && hold.state === "voided" && hold.charged === 0n;
+      if (row !== undefined && !isUnknown && row.charge !== this.#costOf(hold))
         this.#find("wrong charge", `row ${hold.id} says ${row.charge}, its hold ${this.#costOf(hold)}`);
     }
     const holds = new Set(this.#books.holds.map(({ id }) => id));
