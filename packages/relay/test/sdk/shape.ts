@@ -28,7 +28,7 @@ type Expectation = "whole" | "error" | "either";
 export interface Shape {
   /** Also the model name by which a client asks for it. */
   readonly name: string;
-  /** The row of design/compat-matrix.md. */
+  /** Which of the shapes it is; the same name in every language. */
   readonly row: string;
   readonly table: "wire" | "helpers" | "ends";
   readonly writes: readonly Write[];

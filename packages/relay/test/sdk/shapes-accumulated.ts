@@ -1,4 +1,4 @@
-/** The second table of design/compat-matrix.md: what accumulating helpers trip over. */
+/** What accumulating helpers of the SDKs trip over. */
 import { chunk, delta, DONE, event, events, FINISH, ROLE, said, shapeMaker, text } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 

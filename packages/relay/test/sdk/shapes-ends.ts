@@ -1,4 +1,4 @@
-/** The last table of design/compat-matrix.md, "How to end a failed stream", with an upstream as the server. */
+/** How a failed stream can end, with an upstream as the server. */
 import { event, events, ROLE, shapeMaker, text } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 

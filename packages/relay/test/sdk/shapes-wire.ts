@@ -1,4 +1,4 @@
-/** The first table of design/compat-matrix.md: how events are written, and how a body ends. */
+/** How events are written, and how a body ends: shapes of the wire that SDKs meet. */
 import { chunk, delta, DONE, event, events, FINISH, GOOD, ROLE, said, shapeMaker, text } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 

@@ -1,4 +1,4 @@
-/** Every wire shape of design/compat-matrix.md, as data. `fixtures/shapes.json` is the same for other languages. */
+/** Every wire shape that SDKs are tried with, as data. `fixtures/shapes.json` is the same for other languages. */
 import { END_SHAPES } from "./shapes-ends.ts";
 import { ACCUMULATED_SHAPES } from "./shapes-accumulated.ts";
 import { WIRE_SHAPES } from "./shapes-wire.ts";
