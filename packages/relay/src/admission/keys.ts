@@ -50,9 +50,8 @@ export type KeyVerdict =
 
 /** Keeps keys. Adapters live in `store/`. */
 export interface KeyStore {
-  /** Both resolve when the change is on disk. */
+  /** Resolves when the key is on disk. Changes are the control plane's, which notes who made them. */
   insert(key: KeyRecord): Promise<void>;
-  update(key: KeyRecord): Promise<void>;
 }
 
 /** True when a text can be a key at all: `sk-`, a sane length, visible ASCII, and the checksum where one belongs. */
@@ -136,23 +135,5 @@ export class KeyRing {
   async insert(key: KeyRecord): Promise<void> {
     await this.#store.insert(key);
     this.#keep(key);
-  }
-
-  /** Revoking twice keeps the first time. Null when there is no such key. */
-  async revoke(id: string, at: number): Promise<KeyRecord | null> {
-    const key = this.find(id);
-    if (key === undefined) return null;
-    return key.revokedAt === null ? this.#update({ ...key, revokedAt: at }) : key;
-  }
-
-  /** Changes what a key is limited to, or when it ends. */
-  change(key: KeyRecord, wishes: KeyWishes): Promise<KeyRecord> {
-    return this.#update({ ...key, ...wishes });
-  }
-
-  async #update(key: KeyRecord): Promise<KeyRecord> {
-    await this.#store.update(key);
-    this.#keep(key);
-    return key;
   }
 }

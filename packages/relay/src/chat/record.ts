@@ -1,6 +1,7 @@
 /** What is written down of a request: its row, the rows of its attempts, and the counts that follow from them. */
 import { estimateTokensOfSize } from "@millrace/policy/estimate";
 import type { Metrics } from "../insight/metrics.ts";
+import { UNANSWERED } from "../insight/row.ts";
 import type { AttemptRow, EndReason, RequestRow } from "../insight/row.ts";
 import type { Exchange } from "./answer.ts";
 import type { Attempt, AttemptResult } from "./attempt.ts";
@@ -83,9 +84,8 @@ export function refusedRow(
   durationMs: number,
 ): RequestRow {
   return {
+    ...UNANSWERED,
     ...asked,
-    upstream: null,
-    upstreamModel: null,
     isStream: false,
     status,
     endReason: "refused",
@@ -95,15 +95,7 @@ export function refusedRow(
     basis: "none",
     priceId: null,
     chargeNanos: null,
-    costNanos: null,
-    events: 0,
-    bytesOut: 0,
-    ttftMs: null,
-    itlMeanMs: null,
-    itlMaxMs: null,
-    overheadMs: null,
     durationMs,
-    attempts: [],
   };
 }
 

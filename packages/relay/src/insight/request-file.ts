@@ -1,20 +1,13 @@
 /** All that is stored of one request. */
 import type { LedgerReceipt } from "../ledger/receipt.ts";
+import type { AttemptRow, RequestRow } from "./row.ts";
 
 /** A request without its attempts, as the table has it. */
-export interface StoredRequest {
-  readonly id: string;
-  readonly at: number;
-  readonly accountId: string;
-  readonly keyId: string;
-  readonly door: string;
-  readonly model: string;
-  readonly upstream: string | null;
-  readonly upstreamModel: string | null;
-  readonly isStream: boolean;
-  readonly status: number;
+export interface StoredRequest extends Omit<
+  RequestRow,
+  "endReason" | "marks" | "usage" | "basis" | "chargeNanos" | "costNanos" | "attempts"
+> {
   readonly endReason: string;
-  readonly errorCode: string | null;
   /** Separated by commas. */
   readonly marks: string;
   readonly inputTokens: number;
@@ -23,35 +16,18 @@ export interface StoredRequest {
   readonly outputTokens: number;
   readonly reasoningTokens: number;
   readonly basis: string;
-  readonly events: number;
-  readonly bytesOut: number;
-  readonly ttftMs: number | null;
-  readonly itlMeanMs: number | null;
-  readonly itlMaxMs: number | null;
-  readonly overheadMs: number | null;
-  readonly durationMs: number;
-  readonly priceId: string | null;
   readonly chargeNanos: bigint | null;
   readonly costNanos: bigint | null;
 }
 
 /** One try at an upstream, as the table has it. */
-export interface StoredAttempt {
+export interface StoredAttempt extends Omit<AttemptRow, "usage"> {
   readonly requestId: string;
-  readonly n: number;
-  readonly upstream: string;
-  readonly upstreamModel: string;
-  readonly outcome: string;
-  readonly status: number | null;
-  readonly detail: string | null;
-  readonly upstreamRequestId: string | null;
   readonly inputTokens: number | null;
   readonly cachedInputTokens: number | null;
   readonly cacheWriteTokens: number | null;
   readonly outputTokens: number | null;
   readonly reasoningTokens: number | null;
-  readonly ttftMs: number | null;
-  readonly durationMs: number;
 }
 
 /** A request with its attempts and what moved for it. */

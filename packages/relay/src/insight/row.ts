@@ -57,6 +57,20 @@ export interface RequestRow {
   readonly attempts: readonly AttemptRow[];
 }
 
+/** Of a request that nobody watched an answer of. */
+export const UNANSWERED = {
+  upstream: null,
+  upstreamModel: null,
+  costNanos: null,
+  events: 0,
+  bytesOut: 0,
+  ttftMs: null,
+  itlMeanMs: null,
+  itlMaxMs: null,
+  overheadMs: null,
+  attempts: [],
+} as const satisfies Partial<RequestRow>;
+
 export interface AttemptRow {
   readonly n: number;
   readonly upstream: string;

@@ -11,7 +11,6 @@ export function accessStore(store: Pick<Store, "write">): KeyStore & AccountStor
   };
   return {
     insert: (key) => write({ kind: "key", key, isUpdate: false }),
-    update: (key) => write({ kind: "key", key, isUpdate: true }),
     insertAccount: (account) => write({ kind: "account", account, isUpdate: false }),
   };
 }

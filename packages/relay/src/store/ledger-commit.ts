@@ -1,5 +1,6 @@
 /** One batch, one transaction: lock, load, decide, write. A batch that fails is halved, so that one bad operation refuses only itself. */
 import { applyBatch } from "../ledger/apply-batch.ts";
+import { UNANSWERED } from "../insight/row.ts";
 import type { RequestRow } from "../insight/row.ts";
 import type { Operation, Result } from "../ledger/operation.ts";
 import type { Changes, Hold } from "../ledger/state.ts";
@@ -83,6 +84,7 @@ function recoveredRows(changes: Changes): Write[] {
 function recoveredRow(hold: Readonly<Hold>): RequestRow {
   const { id, accountId, keyId, model, priceId, createdAtMs, inputTokens, outputTokens, walletId, chargedNanos } = hold;
   return {
+    ...UNANSWERED,
     id,
     at: createdAtMs,
     accountId,
@@ -90,8 +92,6 @@ function recoveredRow(hold: Readonly<Hold>): RequestRow {
     model,
     priceId,
     door: "unknown",
-    upstream: null,
-    upstreamModel: null,
     isStream: true,
     status: 0,
     endReason: "relay_stopped",
@@ -100,15 +100,7 @@ function recoveredRow(hold: Readonly<Hold>): RequestRow {
     usage: { input: inputTokens, cachedInput: 0, cacheWrite: 0, output: outputTokens, reasoning: 0 },
     basis: hold.basis === "checkpoint" ? "checkpoint" : "none",
     chargeNanos: walletId === null ? null : String(chargedNanos ?? 0n),
-    costNanos: null,
-    events: 0,
-    bytesOut: 0,
-    ttftMs: null,
-    itlMeanMs: null,
-    itlMaxMs: null,
-    overheadMs: null,
     durationMs: Math.max(0, (hold.closedAtMs ?? createdAtMs) - createdAtMs),
-    attempts: [],
   };
 }
 

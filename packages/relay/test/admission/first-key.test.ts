@@ -19,11 +19,14 @@ afterEach(() => rmSync(dir, { recursive: true }));
 
 /** A start of the relay: a ring read anew from what is stored. */
 function ring(): KeyRing {
-  const store: KeyStore = {
-    insert: async (key) => void stored.push(key),
-    update: async (changed) => void (stored = stored.map((key) => (key.id === changed.id ? changed : key))),
-  };
+  const store: KeyStore = { insert: async (key) => void stored.push(key) };
   return new KeyRing(store, stored);
+}
+
+/** Revokes the first key that was stored, as the control plane does. */
+function revokeFirst(keys: KeyRing): void {
+  stored = stored.map((key, at) => (at === 0 ? { ...key, revokedAt: Date.now() } : key));
+  keys.learn(stored);
 }
 
 const fileKey = (): string => readFileSync(path, "utf8").trim();
@@ -68,7 +71,7 @@ test("a deleted file stays deleted while a key lives; when none does, a new one 
   expect(await ensureFirstKey(ring(), dir, null)).toBeNull();
   expect(existsSync(path)).toBe(false);
   const keys = ring();
-  await keys.revoke(stored[0]?.id ?? "", Date.now());
+  revokeFirst(keys);
   expect(await ensureFirstKey(keys, dir, null)).toEqual({ from: "file", path });
   expect(fileKey()).not.toBe(first);
   expect(keys.verify(first, Date.now())).toEqual({ ok: false, code: "key_revoked" });
@@ -78,7 +81,7 @@ test("a revoked first key stays revoked; where no other lives a new one takes it
   const keys = ring();
   await ensureFirstKey(keys, dir, null);
   const first = fileKey();
-  await keys.revoke(stored[0]?.id ?? "", Date.now());
+  revokeFirst(keys);
   const later = ring();
   expect(await ensureFirstKey(later, dir, null)).toEqual({ from: "file", path });
   expect(fileKey()).not.toBe(first);
@@ -90,7 +93,7 @@ test("a revoked MILLRACE_KEY is offered to nobody; without another key the relay
   const own = "sk-0123456789abcdefghijklmnopqrstuvwxyz";
   const keys = ring();
   await ensureFirstKey(keys, dir, own);
-  await keys.revoke(stored[0]?.id ?? "", Date.now());
+  revokeFirst(keys);
   await expect(ensureFirstKey(keys, dir, own)).rejects.toThrow("MILLRACE_KEY was revoked");
   await ensureFirstKey(keys, dir, null);
   expect(await ensureFirstKey(keys, dir, own)).toBeNull();

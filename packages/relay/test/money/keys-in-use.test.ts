@@ -1,7 +1,5 @@
 import { request } from "node:http";
 import { afterEach, describe, expect, test } from "vitest";
-import { budgetIdOf } from "../../src/admission/keys.ts";
-import type { KeyBudget } from "../../src/admission/keys.ts";
 import { until } from "../simulator/raw-client.ts";
 import { call, errorOf, readStream } from "../support/call.ts";
 import { DATABASES } from "../support/databases.ts";
@@ -10,19 +8,6 @@ import { costOf, DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
 afterEach(() => shop.close());
-
-/** Gives a key budgets, as the control plane does. */
-async function giveBudgets(keyId: string, budgets: readonly KeyBudget[]): Promise<void> {
-  const { keys } = shop.relay.app;
-  const key = keys.find(keyId);
-  if (key === undefined) throw new Error("no such key");
-  for (const { period, capNanos } of budgets) {
-    const id = budgetIdOf(keyId, period);
-    const result = await shop.relay.books.ledger.ask({ kind: "set_budget", id, scope: `key:${keyId}`, period, capNanos: BigInt(capNanos) });
-    expect(result.ok).toBe(true);
-  }
-  await keys.change(key, { budgets });
-}
 
 describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
   test("revoking a key cuts its streams within a second, and what they delivered is charged", async () => {
@@ -95,10 +80,11 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
       { database: await newDatabase() },
     );
     // A hold is for less than 0.30 USD, a charge is 0.12.
-    await giveBudgets(shop.keyId, [
-      { period: "day", capNanos: String(DOLLAR) },
-      { period: "total", capNanos: String(100n * DOLLAR) },
-    ]);
+    const budgets = [
+      { period: "day", cap: "1.00" },
+      { period: "total", cap: "100.00" },
+    ];
+    await shop.admin("PATCH", `keys/${shop.keyId}`, { budgets });
     const answers = await Promise.all(Array.from({ length: 40 }, () => shop.ask()));
     const refused = answers.filter((answer) => answer.status === 429);
     expect(refused.length).toBeGreaterThan(30);
@@ -118,8 +104,7 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
 
   test("a key of an account that does not pay has a budget all the same, and its account owes nothing", async () => {
     shop = await Shop.open("5.00", { text: "x", tokens: { prompt: 100, completion: 10 } }, { database: await newDatabase() });
-    const made = await shop.admin("POST", "keys", { account_id: "default" });
-    await giveBudgets(String(made["id"]), [{ period: "month", capNanos: String(DOLLAR / 2n) }]);
+    const made = await shop.admin("POST", "keys", { account_id: "default", budgets: [{ period: "month", cap: "0.50" }] });
     const key = String(made["key"]);
     const statuses: number[] = [];
     for (let i = 0; i < 6; i++) statuses.push((await shop.ask(SMALL, {}, key)).status);

@@ -131,8 +131,11 @@ describe.each(Object.entries(DATABASES))("%s", (name, newDatabase) => {
       budgets: [{ period: "day", capNanos: "5000000000" }],
     });
     await access.insert(record);
-    await access.update({ ...record, revokedAt: 5 });
-    await access.update({ ...record, name: "again", revokedAt: 9 });
+    for (const changed of [
+      { ...record, revokedAt: 5 },
+      { ...record, name: "again", revokedAt: 9 },
+    ])
+      expect(await store.write([{ kind: "key", key: changed, isUpdate: true }])).toBeNull();
     expect(await store.write([{ kind: "account", account: { ...account, status: "suspended" }, isUpdate: true }])).toBeNull();
     const { accounts, keys } = await store.query("records", { since: -1 });
     expect(accounts).toMatchObject([{ ...account, status: "suspended" }]);
