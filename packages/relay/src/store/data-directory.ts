@@ -12,10 +12,10 @@ export interface DataDirectory {
    * it, for directories are copied.
    */
   readonly node: string;
-  /** A restore into it was begun and is not done: what lies here is no data. */
-  readonly isHalfRestored: boolean;
-  /** Says so to whoever opens it later, or that it is done. */
-  markHalfRestored(is: boolean): void;
+  /** Checksum of the backup whose restore into it was begun and is not done: what lies here is no data. Else null. */
+  readonly restoring: string | null;
+  /** Says so to whoever opens it later, or, with null, that it is done. */
+  markRestoring(sha256: string | null): void;
   release(): void;
 }
 
@@ -34,10 +34,10 @@ export function openDataDirectory(path: string): DataDirectory {
   return {
     path,
     node: `${hostname()}:${nodeIn(path)}`,
-    isHalfRestored: existsSync(mark),
-    markHalfRestored: (is) => {
-      if (is) writeFileSync(mark, "", { mode: 0o600, flush: true });
-      else rmSync(mark, { force: true });
+    restoring: existsSync(mark) ? readFileSync(mark, "utf8") : null,
+    markRestoring: (sha256) => {
+      if (sha256 === null) rmSync(mark, { force: true });
+      else writeFileSync(mark, sha256, { mode: 0o600, flush: true });
     },
     release: () => {
       // Asked twice where opening failed late.

@@ -58,7 +58,8 @@ export interface Books {
 export async function openBooks(settings: BooksSettings): Promise<Books> {
   const directory = openDataDirectory(settings.dataDir);
   try {
-    if (directory.isHalfRestored) throw new Error(`a restore into ${directory.path} was cut short: run it again, or remove the directory`);
+    if (directory.restoring !== null)
+      throw new Error(`a restore into ${directory.path} was cut short: run it again, or remove the directory`);
     return await openIn(directory, settings);
   } catch (error) {
     directory.release();

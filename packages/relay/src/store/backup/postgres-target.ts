@@ -4,7 +4,7 @@ import type { Breach } from "../ledger-audit.ts";
 import { assertServer, lockSchema, makeSteps } from "../migrate-postgres.ts";
 import type { Session } from "../postgres-session.ts";
 import { schemaSteps } from "../schema.ts";
-import { insertRows } from "../sql.ts";
+import { insertRows, read } from "../sql.ts";
 import type { SqlValue } from "../sql.ts";
 import { layoutOf } from "./layout.ts";
 import type { TableLayout } from "./layout.ts";
@@ -27,6 +27,21 @@ export async function openPostgresTarget(url: string): Promise<RestoreTarget> {
     await session.close();
     throw error;
   }
+}
+
+/** Name of the database when it holds what a restore of that backup kept, else null. @throws as `openPostgresTarget`. */
+export async function keptByPostgres(url: string, sha256: string): Promise<string | null> {
+  const session = await openPatient(url);
+  try {
+    const [row] = await session.run(read("SELECT obj_description(to_regclass('millrace_schema')::oid, 'pg_class') AS comment", []));
+    return row?.["comment"] === commentFor(sha256) ? nameOf(url) : null;
+  } finally {
+    await session.close();
+  }
+}
+
+function commentFor(sha256: string): string {
+  return `restored from the backup ${sha256}`;
 }
 
 class PostgresTarget implements RestoreTarget {
@@ -58,10 +73,11 @@ class PostgresTarget implements RestoreTarget {
     }
   }
 
-  async finish(): Promise<readonly Breach[]> {
+  async finish(sha256: string): Promise<readonly Breach[]> {
     await makeSteps(this.#session, this.#version, schemaSteps("postgres").length);
     await this.#session.execute("SET LOCAL enable_seqscan = on");
     for (const { name } of layoutOf("postgres", schemaSteps("postgres").length)) await this.#session.execute(`ANALYZE ${name}`);
+    await this.#session.execute(`COMMENT ON TABLE millrace_schema IS '${commentFor(sha256)}'`);
     return await this.#session.run(auditLedger());
   }
 
@@ -70,7 +86,7 @@ class PostgresTarget implements RestoreTarget {
       await this.#session.execute("COMMIT");
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`${this.name} did not say whether it kept everything (${reason}): empty it, and restore again`, { cause: error });
+      throw new Error(`${this.name} did not say whether it kept everything (${reason}): restore again`, { cause: error });
     }
   }
 

@@ -12,7 +12,7 @@ import { rowOf } from "./format.ts";
 import type { Head, Tail } from "./format.ts";
 import { checkBackup, readBackup } from "./read.ts";
 import { ROWS_AT_ONCE } from "./source.ts";
-import { openSqliteTarget } from "./sqlite-target.ts";
+import { isKeptBySqlite, openSqliteTarget } from "./sqlite-target.ts";
 import type { RestoreTarget } from "./target.ts";
 
 export interface RestoreRequest {
@@ -58,23 +58,31 @@ function faultFor(target: Dialect, { dialect, schema, openHolds }: Head): string
 async function restoreInto(directory: DataDirectory, request: RestoreRequest, head: Head, tail: Tail): Promise<Restored> {
   const spool = join(directory.path, "spool");
   // A spool that lies beside the mark is that of a restore which was killed before it was done.
-  if (!directory.isHalfRestored)
+  if (directory.restoring === null)
     for (const each of [spool, `${spool}.taken`])
       if (existsSync(each)) throw new Error(`${each} exists: restore into an empty directory, say which with --data, or move it away`);
+  // Killed after the database was kept, and before the mark was gone: then nothing is left to do.
+  if (directory.restoring === tail.sha256) {
+    const into = await keptIn(request.database, tail.sha256);
+    if (into !== null) {
+      directory.markRestoring(null);
+      return { head, tail, into, dialect: request.database.kind, breaches: [] };
+    }
+  }
   const target = await openTarget(request.database);
-  directory.markHalfRestored(true);
+  directory.markRestoring(tail.sha256);
   let mayBeKept = false;
   try {
     await target.begin(versionIn(target.dialect, head.dialect, head.schema));
     await load(request, target, head, `${spool}.restoring`);
-    const breaches = await target.finish();
+    const breaches = await target.finish(tail.sha256);
     if (breaches.length === 0) {
       rmSync(spool, { force: true });
       if (tail.spooled > 0) renameSync(`${spool}.restoring`, spool);
       syncDirectory(directory.path);
       mayBeKept = true;
       await target.keep();
-      directory.markHalfRestored(false);
+      directory.markRestoring(null);
     }
     return { head, tail, into: target.name, dialect: target.dialect, breaches };
   } finally {
@@ -83,7 +91,7 @@ async function restoreInto(directory: DataDirectory, request: RestoreRequest, he
     // Where keeping failed nobody knows whether it is kept: then the mark stays, and no relay starts on it.
     if (!mayBeKept) {
       rmSync(spool, { force: true });
-      directory.markHalfRestored(false);
+      directory.markRestoring(null);
     }
   }
 }
@@ -92,6 +100,12 @@ async function restoreInto(directory: DataDirectory, request: RestoreRequest, he
 async function openTarget(database: DatabaseConfig): Promise<RestoreTarget> {
   if (database.kind === "sqlite") return openSqliteTarget(database.path);
   return (await import("./postgres-target.ts")).openPostgresTarget(database.url);
+}
+
+/** Name of the database when a restore of that backup was kept in it, else null. */
+async function keptIn(database: DatabaseConfig, sha256: string): Promise<string | null> {
+  if (database.kind === "sqlite") return isKeptBySqlite(database.path) ? database.path : null;
+  return (await import("./postgres-target.ts")).keptByPostgres(database.url, sha256);
 }
 
 async function load({ file, onProgress }: RestoreRequest, target: RestoreTarget, head: Head, spool: string): Promise<void> {

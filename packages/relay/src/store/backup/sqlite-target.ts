@@ -20,6 +20,16 @@ export function openSqliteTarget(path: string): RestoreTarget {
   return new SqliteTarget(path);
 }
 
+/** There was no file of that name when the restore began, and nobody opens it before the restore is done. */
+export function isKeptBySqlite(path: string): boolean {
+  return existsSync(path) && !existsSync(partialOf(path));
+}
+
+/** What it is called until it is kept. */
+function partialOf(path: string): string {
+  return `${path}.restoring`;
+}
+
 class SqliteTarget implements RestoreTarget {
   readonly dialect = "sqlite";
   readonly name: string;
@@ -29,7 +39,7 @@ class SqliteTarget implements RestoreTarget {
 
   constructor(path: string) {
     this.name = path;
-    this.#partial = `${path}.restoring`;
+    this.#partial = partialOf(path);
     rmSync(this.#partial, { force: true });
     this.#database = new DatabaseSync(this.#partial, { timeout: 5_000 });
     // Nobody sees the file before it is whole and synced: until then there is nothing to roll back to.

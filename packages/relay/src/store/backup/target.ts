@@ -10,8 +10,11 @@ export interface RestoreTarget {
   /** Makes the empty tables of a version, this database's own number. */
   begin(version: number): Promise<void>;
   insert(table: TableLayout, rows: readonly (readonly SqlValue[])[]): Promise<void>;
-  /** After the last row: brings the tables to this program's version and asks the books whether they agree. */
-  finish(): Promise<readonly Breach[]>;
+  /**
+   * After the last row: brings the tables to this program's version and asks the books whether they agree.
+   * @param sha256 of the backup, by which a second run knows what a first one kept.
+   */
+  finish(sha256: string): Promise<readonly Breach[]>;
   /** Keeps it, lastingly. */
   keep(): Promise<void>;
   /** Lets go of what was not kept. */
