@@ -71,10 +71,12 @@ async function runRestore(file: string, given: Place): Promise<void> {
   const onProgress = (stage: string, done: number, total: number): void => progress.show(stage, done, total);
   const restored = await restoreBackup({ file, dataDir, database, onProgress }).finally(() => progress.end());
   printRestored(given, file, restored);
-  if (restored.breaches.length > 0) fail(`the books of ${file} do not agree: nothing was kept`, 1);
+  if (restored.isKept) return;
+  const fault = restored.breaches.length > 0 ? "the books do not agree" : "the audit was altered";
+  fail(`${file}: ${fault}, so nothing was kept: restore an older backup, and see whether the database it is of is sound`, 1);
 }
 
-function printRestored(given: Place, file: string, { head, tail, into, dialect, breaches }: Restored): void {
+function printRestored(given: Place, file: string, { head, tail, into, dialect, isKept, breaches, chain }: Restored): void {
   const json = {
     file,
     into,
@@ -84,16 +86,19 @@ function printRestored(given: Place, file: string, { head, tail, into, dialect, 
     rows: tail.rows,
     spooled: tail.spooled,
     open_holds: head.openHolds,
-    is_kept: breaches.length === 0,
+    is_kept: isKept,
     breaches,
+    audit: chain === null ? null : { ok: chain.broken === null, ...chain },
   };
-  const audit = breaches.map(({ claim, ids }) => `not so: ${claim} (${ids.join(", ")})`);
+  const faults = breaches.map(({ claim, ids }) => `not so: ${claim} (${ids.join(", ")})`);
+  if (chain !== null && chain.broken !== null) faults.push(`entry ${chain.broken.seq} of the audit is broken: ${chain.broken.reason}`);
   const more = [
     ...(tail.spooled > 0 ? [`${grouped(tail.spooled)} entries of the spool file are stored at the next start`] : []),
     ...(head.openHolds > 0 ? [`${grouped(head.openHolds)} holds are open: the next start ends them`] : []),
   ];
   const done = `${grouped(tail.rows)} rows of ${head.tables.length} tables, as of ${json.made_at}, are in ${into}`;
-  const text = breaches.length > 0 ? audit : [done, "the books agree", ...more];
+  const audit = chain === null ? [] : [`the audit has ${grouped(chain.entries)} entries, the chain is whole, its head is ${chain.head}`];
+  const text = isKept ? [done, "the books agree", ...audit, ...more] : faults;
   print(given, json, `${text.join("\n")}\n`);
 }
 

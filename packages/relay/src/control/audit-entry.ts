@@ -68,13 +68,28 @@ export interface AuditVerdict {
   readonly broken: { readonly seq: number; readonly reason: string } | null;
 }
 
+/** Walks a chain from its first entry on. */
+export class ChainWalk {
+  #entries = 0;
+  #last: Pick<AuditEntry, "seq" | "hash"> | null = null;
+  #broken: AuditVerdict["broken"] = null;
+
+  /** Takes the next entry. What follows a broken one is only counted. */
+  take(entry: AuditEntry): void {
+    this.#entries += 1;
+    const reason = faultOf(entry, this.#last);
+    if (reason !== null) this.#broken ??= { seq: entry.seq, reason };
+    this.#last = entry;
+  }
+
+  get verdict(): AuditVerdict {
+    return { entries: this.#entries, head: this.#last?.hash ?? GENESIS, broken: this.#broken };
+  }
+}
+
 /** Walks the chain. @param newestFirst all entries, as the list has them. */
 export function verifyChain(newestFirst: readonly AuditEntry[]): AuditVerdict {
-  const head = newestFirst[0]?.hash ?? GENESIS;
-  for (let at = newestFirst.length - 1; at >= 0; at--) {
-    const entry = newestFirst[at];
-    const reason = entry === undefined ? null : faultOf(entry, newestFirst[at + 1] ?? null);
-    if (entry !== undefined && reason !== null) return { entries: newestFirst.length, head, broken: { seq: entry.seq, reason } };
-  }
-  return { entries: newestFirst.length, head, broken: null };
+  const walk = new ChainWalk();
+  for (const entry of newestFirst.toReversed()) walk.take(entry);
+  return walk.verdict;
 }

@@ -3,16 +3,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { walkAudit } from "../../src/store/audit-walk.ts";
 import { layoutOf } from "../../src/store/backup/layout.ts";
 import { restoreBackup } from "../../src/store/backup/restore.ts";
 import type { Restored } from "../../src/store/backup/restore.ts";
 import { writeBackup } from "../../src/store/backup/write.ts";
 import type { BackupMade } from "../../src/store/backup/write.ts";
+import { appendNotes } from "../../src/store/control-rows.ts";
 import { commitBatch } from "../../src/store/ledger-commit.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import { schemaSteps } from "../../src/store/schema.ts";
 import { read } from "../../src/store/sql.ts";
 import type { Dialect } from "../../src/store/sql.ts";
+import { transaction } from "../../src/store/transaction.ts";
 import { credit, hold, settle } from "../ledger/operations.ts";
 import { contentOf, DIALECTS, fill, newPlace } from "./places.ts";
 import type { Place } from "./places.ts";
@@ -165,6 +168,47 @@ describe.each(DIALECTS)("%s", (dialect) => {
     expect(breaches.map((breach) => breach.claim)).toContain("a wallet's balance is the sum of its transfers");
     expect(await target.hasTables()).toBe(false);
     expect(readdirSync(target.dataDir).filter((name) => !["lock", "node", "millrace.db"].includes(name))).toEqual([]);
+  });
+
+  test.each([
+    ["altered", "UPDATE audit_log SET actor = 'nobody' WHERE seq = 3", 3, /its content is not what its hash says/],
+    ["taken out", "DELETE FROM audit_log WHERE seq = 3", 4, /it follows 2: entries are missing/],
+    ["taken off the beginning", "DELETE FROM audit_log WHERE seq = 1", 2, /it follows nothing: entries are missing/],
+    ["put before the first", "UPDATE audit_log SET seq = -5 WHERE seq = 1", -5, /its content is not what its hash says/],
+    ["made no JSON", "UPDATE audit_log SET after_json = '{' WHERE seq = 5", 5, /it cannot be read: .*JSON/],
+    ["given a time that is none", "UPDATE audit_log SET at = 9000000000000000000 WHERE seq = 2", 2, /it cannot be read: .*time/],
+  ])("an entry of the audit that was %s is told, and nothing is kept", { timeout: 30_000 }, async (_name, sql, seq, reason) => {
+    const source = await placeOf(dialect);
+    await fill(source, { count: 50 });
+    await source.run(function* () {
+      // As somebody would who has the database to himself.
+      const triggers = dialect === "sqlite" ? "DROP TRIGGER audit_log_no_" : "ALTER TABLE audit_log DISABLE TRIGGER USER";
+      const lifts = dialect === "sqlite" ? [`${triggers}update`, `${triggers}delete`] : [triggers];
+      for (const each of [...lifts, sql]) yield { kind: "write", sql: each, types: [], rows: [[]] };
+    });
+    await backup(source);
+    const target = await placeOf(dialect);
+    const { isKept, breaches, chain } = await restore(target);
+    expect([isKept, breaches, chain?.broken?.seq]).toEqual([false, [], seq]);
+    expect(chain?.broken?.reason).toMatch(reason);
+    expect(await target.hasTables()).toBe(false);
+    expect(readdirSync(target.dataDir).filter((name) => !["lock", "node", "millrace.db"].includes(name))).toEqual([]);
+  });
+
+  test("an audit longer than is read at once is walked to its end", { timeout: 30_000 }, async () => {
+    const source = await placeOf(dialect);
+    const note = { at: 1, actor: "owner", role: "owner", action: "a.b", target: "t", before: null, after: null, address: null };
+    await source.run(() =>
+      transaction(() =>
+        appendNotes(
+          dialect,
+          Array.from({ length: 2_000 }, () => note),
+        ),
+      ),
+    );
+    const { head } = await source.run(() => walkAudit());
+    await backup(source);
+    expect(await restore(await placeOf(dialect))).toMatchObject({ isKept: true, chain: { entries: 2_000, head, broken: null } });
   });
 
   test("what waits in the spool file comes back with the backup, and is stored at the next start", async () => {

@@ -8,6 +8,7 @@ import pg from "pg";
 import type { DatabaseConfig } from "../../src/config/config.ts";
 import type { Operation } from "../../src/ledger/operation.ts";
 import { layoutOf } from "../../src/store/backup/layout.ts";
+import { appendNotes } from "../../src/store/control-rows.ts";
 import { commitBatch } from "../../src/store/ledger-commit.ts";
 import { migratePostgres } from "../../src/store/migrate-postgres.ts";
 import { Session } from "../../src/store/postgres-session.ts";
@@ -225,19 +226,17 @@ function* oddRows(dialect: Dialect): Sql<void> {
       created_at: WHOLE[at % 5] ?? 0n,
     })),
   );
-  yield* add(
-    "audit_log",
+  yield* appendNotes(
+    dialect,
     TEXTS.map((text, at) => ({
-      seq: BigInt(at + 1),
-      at: 0n,
+      at: REALS.length * at,
       actor: text,
       role: text,
       action: text,
       target: text,
-      before_json: at % 2 === 0 ? null : text,
-      after_json: JSON.stringify({ text }),
-      prev_hash: digest(at),
-      hash: digest(at + 1),
+      before: at % 2 === 0 ? null : { [text]: REALS },
+      after: { text },
+      address: at % 3 === 0 ? null : text,
     })),
   );
   yield* add(

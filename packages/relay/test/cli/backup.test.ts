@@ -1,6 +1,7 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { freePort } from "../support/free-port.ts";
 import { run, start, urlOf } from "./command.ts";
@@ -49,9 +50,17 @@ test("a running relay is backed up and restored elsewhere, where the same key wo
 
   const restored = await run(["restore", "one.gz", "--data", "elsewhere"], { cwd });
   expect(restored).toMatchObject({ code: 0, err: "" });
-  expect(restored.out).toMatch(/^\d+ rows of \d+ tables, as of 20\S+Z, are in .*elsewhere\/millrace\.db\nthe books agree\n$/);
+  expect(restored.out).toMatch(
+    /^\d+ rows of \d+ tables, as of 20\S+Z, are in .*elsewhere\/millrace\.db\nthe books agree\nthe audit has 0 entries, the chain is whole, its head is 0{64}\n$/,
+  );
   const json = await run(["restore", "one.gz", "--data", "third", "--json"], { cwd });
-  expect(JSON.parse(json.out)).toMatchObject({ from: { dialect: "sqlite" }, to: { dialect: "sqlite" }, is_kept: true, breaches: [] });
+  expect(JSON.parse(json.out)).toMatchObject({
+    from: { dialect: "sqlite" },
+    to: { dialect: "sqlite" },
+    is_kept: true,
+    breaches: [],
+    audit: { ok: true, entries: 0, broken: null },
+  });
 
   const other = start(["serve", "--port", String(await freePort()), "--data", "elsewhere"], { cwd, env: ENV });
   await other.says("listening on");
@@ -63,6 +72,22 @@ test("a running relay is backed up and restored elsewhere, where the same key wo
   expect(again.err).toMatch(
     /^millrace: \S+millrace\.db exists: restore into an empty directory, say which with --data, or move it away\n$/,
   );
+});
+
+test("a backup whose audit was altered is not restored, and it says what to do", { timeout: 60_000 }, async () => {
+  expect((await run(["account", "create", "shop", "--data", "altered"], { cwd })).code).toBe(0);
+  const database = new DatabaseSync(join(cwd, "altered", "millrace.db"));
+  database.exec("DROP TRIGGER audit_log_no_update; UPDATE audit_log SET actor = 'nobody'");
+  database.close();
+  expect((await run(["backup", "altered.gz", "--data", "altered"], { cwd })).code).toBe(0);
+  expect(await run(["restore", "altered.gz", "--data", "fresh"], { cwd })).toMatchObject({
+    code: 1,
+    out: "entry 1 of the audit is broken: its content is not what its hash says\n",
+    err: "millrace: altered.gz: the audit was altered, so nothing was kept: restore an older backup, and see whether the database it is of is sound\n",
+  });
+  const json = await run(["restore", "altered.gz", "--data", "fresh", "--json"], { cwd });
+  expect(JSON.parse(json.out)).toMatchObject({ is_kept: false, breaches: [], audit: { ok: false, broken: { seq: 1 } } });
+  expect(existsSync(join(cwd, "fresh", "millrace.db"))).toBe(false);
 });
 
 test("what cannot be done ends with one line that says what to do, and 1", async () => {

@@ -1,6 +1,6 @@
 /** New tables in PostgreSQL, made and filled in one transaction. */
+import { walkAudit } from "../audit-walk.ts";
 import { auditLedger } from "../ledger-audit.ts";
-import type { Breach } from "../ledger-audit.ts";
 import { assertServer, lockSchema, makeSteps } from "../migrate-postgres.ts";
 import type { Session } from "../postgres-session.ts";
 import { schemaSteps } from "../schema.ts";
@@ -9,7 +9,7 @@ import type { SqlValue } from "../sql.ts";
 import { layoutOf } from "./layout.ts";
 import type { TableLayout } from "./layout.ts";
 import { nameOf, openPatient } from "./postgres-open.ts";
-import type { RestoreTarget } from "./target.ts";
+import type { Findings, RestoreTarget } from "./target.ts";
 
 /** What PostgreSQL says to the one character that its text cannot hold. */
 const NO_SUCH_CHARACTER = "22021";
@@ -73,12 +73,12 @@ class PostgresTarget implements RestoreTarget {
     }
   }
 
-  async finish(sha256: string): Promise<readonly Breach[]> {
+  async finish(sha256: string): Promise<Findings> {
     await makeSteps(this.#session, this.#version, schemaSteps("postgres").length);
     await this.#session.execute("SET LOCAL enable_seqscan = on");
     for (const { name } of layoutOf("postgres", schemaSteps("postgres").length)) await this.#session.execute(`ANALYZE ${name}`);
     await this.#session.execute(`COMMENT ON TABLE millrace_schema IS '${commentFor(sha256)}'`);
-    return await this.#session.run(auditLedger());
+    return { breaches: await this.#session.run(auditLedger()), chain: await this.#session.run(walkAudit()) };
   }
 
   async keep(): Promise<void> {

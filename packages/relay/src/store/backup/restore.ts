@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { DatabaseConfig } from "../../config/config.ts";
 import { openDataDirectory } from "../data-directory.ts";
 import type { DataDirectory } from "../data-directory.ts";
-import type { Breach } from "../ledger-audit.ts";
 import { versionIn } from "../schema.ts";
 import type { Dialect } from "../sql.ts";
 import { syncDirectory } from "../disk.ts";
@@ -13,7 +12,8 @@ import type { Head, Tail } from "./format.ts";
 import { checkBackup, readBackup } from "./read.ts";
 import { ROWS_AT_ONCE } from "./source.ts";
 import { isKeptBySqlite, openSqliteTarget } from "./sqlite-target.ts";
-import type { RestoreTarget } from "./target.ts";
+import { isSound } from "./target.ts";
+import type { Findings, RestoreTarget } from "./target.ts";
 
 export interface RestoreRequest {
   readonly file: string;
@@ -28,8 +28,11 @@ export interface Restored {
   /** What it was restored into, for people. */
   readonly into: string;
   readonly dialect: Dialect;
-  /** What is wrong in the books; when there is anything, nothing was kept. */
-  readonly breaches: readonly Breach[];
+  /** The books agree and the audit is whole; else nothing was kept. */
+  readonly isKept: boolean;
+  readonly breaches: Findings["breaches"];
+  /** Null where an earlier run of the same restore walked it, and kept everything. */
+  readonly chain: Findings["chain"] | null;
 }
 
 /** @throws with a sentence for people. Nothing is kept then. */
@@ -66,7 +69,7 @@ async function restoreInto(directory: DataDirectory, request: RestoreRequest, he
     const into = await keptIn(request.database, tail.sha256);
     if (into !== null) {
       directory.markRestoring(null);
-      return { head, tail, into, dialect: request.database.kind, breaches: [] };
+      return { head, tail, into, dialect: request.database.kind, isKept: true, breaches: [], chain: null };
     }
   }
   const target = await openTarget(request.database);
@@ -75,8 +78,9 @@ async function restoreInto(directory: DataDirectory, request: RestoreRequest, he
   try {
     await target.begin(versionIn(target.dialect, head.dialect, head.schema));
     await load(request, target, head, `${spool}.restoring`);
-    const breaches = await target.finish(tail.sha256);
-    if (breaches.length === 0) {
+    const findings = await target.finish(tail.sha256);
+    const isKept = isSound(findings);
+    if (isKept) {
       rmSync(spool, { force: true });
       if (tail.spooled > 0) renameSync(`${spool}.restoring`, spool);
       syncDirectory(directory.path);
@@ -84,7 +88,7 @@ async function restoreInto(directory: DataDirectory, request: RestoreRequest, he
       await target.keep();
       directory.markRestoring(null);
     }
-    return { head, tail, into: target.name, dialect: target.dialect, breaches };
+    return { head, tail, into: target.name, dialect: target.dialect, isKept, ...findings };
   } finally {
     await target.close();
     rmSync(`${spool}.restoring`, { force: true });

@@ -3,15 +3,15 @@ import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { StatementSync } from "node:sqlite";
+import { walkAudit } from "../audit-walk.ts";
 import { auditLedger } from "../ledger-audit.ts";
-import type { Breach } from "../ledger-audit.ts";
 import { migrateSqlite } from "../migrate-sqlite.ts";
 import type { SqlValue } from "../sql.ts";
 import { SqliteRunner } from "../sqlite-runner.ts";
 import { syncDirectory, syncFile } from "../disk.ts";
 import { layoutOf } from "./layout.ts";
 import type { TableLayout } from "./layout.ts";
-import type { RestoreTarget } from "./target.ts";
+import type { Findings, RestoreTarget } from "./target.ts";
 
 /** @throws with a sentence when there is a database already. */
 export function openSqliteTarget(path: string): RestoreTarget {
@@ -64,13 +64,14 @@ class SqliteTarget implements RestoreTarget {
     for (const row of rows) statement.run(...row);
   }
 
-  async finish(): Promise<readonly Breach[]> {
+  async finish(): Promise<Findings> {
     this.#inserts.clear();
     this.#database.exec("COMMIT");
     migrateSqlite(this.#database);
     const broken = this.#database.prepare("PRAGMA foreign_key_check").all();
     if (broken.length > 0) throw new Error(`${broken.length} rows refer to rows that are not there`);
-    return new SqliteRunner(this.#database).run(auditLedger());
+    const runner = new SqliteRunner(this.#database);
+    return { breaches: runner.run(auditLedger()), chain: runner.run(walkAudit()) };
   }
 
   async keep(): Promise<void> {
