@@ -5,9 +5,10 @@ import { newAccount } from "../admission/accounts.ts";
 import type { Account, AccountBook } from "../admission/accounts.ts";
 import { maySee } from "./caller.ts";
 import type { Caller } from "./caller.ts";
-import type { Changes, Note } from "./changes.ts";
+import type { Changes, Note, WhyNot } from "./changes.ts";
 import { pageOfList } from "./page.ts";
 import type { Page, PageWish } from "./page.ts";
+import type { ControlStore } from "./ports.ts";
 import { Refusal } from "./refusal.ts";
 import { isoOf, name, present, time, unknownId } from "./shapes.ts";
 import type { TierView } from "./tiers.ts";
@@ -44,6 +45,7 @@ type AccountView = z.output<typeof AccountShape>;
 
 export interface AccountsParts {
   readonly accounts: AccountBook;
+  readonly store: Pick<ControlStore, "accountClash">;
   readonly changes: Changes;
   /** Null where the configuration is not known, and any name is taken. */
   readonly tiers: readonly TierView[] | null;
@@ -72,15 +74,16 @@ export class Accounts {
     const shown = shownAccount(account);
     const note = { action: "account.create", target: account.id, before: null, after: shown };
     const write = { kind: "account", account, isUpdate: false } as const;
-    if (!account.isMetered) await this.#parts.changes.write(caller, note, [write]);
-    else await this.#parts.changes.ask(caller, note, { kind: "open_wallet", accountId: account.id, floorNanos: 0n }, [write]);
+    const whyNot = this.#clashOf(account);
+    if (!account.isMetered) await this.#parts.changes.write(caller, note, [write], whyNot);
+    else await this.#parts.changes.ask(caller, note, { kind: "open_wallet", accountId: account.id, floorNanos: 0n }, [write], whyNot);
     this.#parts.accounts.learn([account]);
     return shown;
   }
 
   async change(caller: Caller, id: string, change: z.output<typeof AccountChange>): Promise<AccountView> {
     const account = this.find(caller, id);
-    if (account.status === "closed") throw new Refusal("invalid_request", "A closed account stays as it is.");
+    if (account.status === "closed") throw closed();
     if (change.name !== undefined && change.name !== account.name) this.#checkName(change.name);
     if (change.tier !== undefined) this.#checkTier(change.tier);
     const { floor, ...own } = change;
@@ -100,10 +103,20 @@ export class Accounts {
   /** The floor is the wallet's: it is set in the transaction of the rest. */
   async #store(caller: Caller, note: Note, account: Account, floor: string | undefined): Promise<void> {
     const write = { kind: "account", account, isUpdate: true } as const;
-    if (floor === undefined) return this.#parts.changes.write(caller, note, [write]);
+    const whyNot = this.#clashOf(account);
+    if (floor === undefined) return this.#parts.changes.write(caller, note, [write], whyNot);
     const read = parseUsd(floor);
     if (!account.isMetered || "fault" in read) throw new Refusal("invalid_request", "Only an account that pays has a floor.");
-    await this.#parts.changes.ask(caller, note, { kind: "set_wallet", accountId: account.id, floorNanos: read.value }, [write]);
+    await this.#parts.changes.ask(caller, note, { kind: "set_wallet", accountId: account.id, floorNanos: read.value }, [write], whyNot);
+  }
+
+  /** What was asked for in the same moment, here or at another relay, is found by the database alone. */
+  #clashOf(account: Account): WhyNot {
+    return async () => {
+      const clash = await this.#parts.store.accountClash(account);
+      if (clash === null) return null;
+      return clash === "name" ? nameTaken(account.name) : closed();
+    };
   }
 
   /** Null where there is none, or none that the caller may know of. */
@@ -118,7 +131,7 @@ export class Accounts {
   }
 
   #checkName(wanted: string): void {
-    if (this.#parts.accounts.isNameTaken(wanted)) throw new Refusal("invalid_request", `There is an account named ${wanted} already.`);
+    if (this.#parts.accounts.isNameTaken(wanted)) throw nameTaken(wanted);
   }
 
   #checkTier(tier: string | null): void {
@@ -127,6 +140,14 @@ export class Accounts {
     const known = tiers.length === 0 ? "the configuration has none" : `there are ${tiers.map((each) => each.name).join(", ")}`;
     throw new Refusal("invalid_request", `There is no tier ${tier}: ${known}.`);
   }
+}
+
+function nameTaken(wanted: string): Refusal {
+  return new Refusal("invalid_request", `There is an account named ${wanted} already.`);
+}
+
+function closed(): Refusal {
+  return new Refusal("invalid_request", "A closed account stays as it is.");
 }
 
 function shownAccount(account: Account): AccountView {

@@ -48,7 +48,7 @@ const NO_PRICING: Pricing = { book: { prices: new Map(), costs: new Map(), deriv
 export function actsOf(parts: ActsParts, sessions: SessionActs = noSessions(parts)): Acts {
   const { ledger, store } = parts;
   const changes = new Changes(store, ledger, parts.onTrouble);
-  const accounts = new Accounts({ accounts: parts.accounts, tiers: parts.tiers, changes });
+  const accounts = new Accounts({ accounts: parts.accounts, store, tiers: parts.tiers, changes });
   return {
     accounts,
     keys: new Keys({ keys: parts.keys, accounts, changes }),

@@ -13,6 +13,11 @@ export interface Note {
   readonly after: object | null;
 }
 
+/** Why a change that the database refused for its own sake cannot be made, where whoever asked for it can do something about it. */
+export type WhyNot = () => Promise<Refusal | null>;
+
+const NOTHING_TO_SAY: WhyNot = () => Promise.resolve(null);
+
 export class Changes {
   readonly #store: Pick<ControlStore, "write">;
   readonly #ledger: ControlLedger;
@@ -26,9 +31,10 @@ export class Changes {
   }
 
   /** @throws a {@link Refusal} when it is not known to be stored. */
-  async write(caller: Caller, note: Note, writes: readonly ControlWrite[]): Promise<void> {
+  async write(caller: Caller, note: Note, writes: readonly ControlWrite[], whyNot: WhyNot = NOTHING_TO_SAY): Promise<void> {
     const failure = await this.#store.write([...writes, auditWrite(caller, note)]);
-    if (failure !== null) throw this.#notStored(note, failure.reason);
+    if (failure === null) return;
+    throw (failure.isOwn ? await this.#said(whyNot) : null) ?? this.#notStored(note, failure.reason);
   }
 
   /** An operation of the ledger with its note; where it is only repeated, the first note stands. @throws where it is refused. */
@@ -37,6 +43,7 @@ export class Changes {
     note: Note,
     operation: Operation,
     writes: readonly ControlWrite[] = [],
+    whyNot: WhyNot = NOTHING_TO_SAY,
   ): Promise<Extract<Result, { ok: true }>> {
     const result = await this.#ledger.ask(operation, [...writes, auditWrite(caller, note)]);
     if (result.ok) return result;
@@ -44,7 +51,7 @@ export class Changes {
       throw new Refusal("invalid_request", "This reference was used for something else. Use another one.");
     if (result.code === "invalid_amount")
       throw new Refusal("invalid_request", "This amount cannot be: it is nothing, too large, or over before it begins.");
-    throw this.#refused(note, operation, result);
+    throw (result.code === "store_failed" ? await this.#said(whyNot) : null) ?? this.#refused(note, operation, result);
   }
 
   /** Several operations, asked in one turn so that they are one batch and one transaction; writes and note ride on the last. */
@@ -54,6 +61,16 @@ export class Changes {
     const others = operations.slice(0, -1).map((operation) => this.#ledger.ask(operation));
     const [, ...results] = await Promise.all([this.ask(caller, note, last, writes), ...others]);
     for (const result of results) if (!result.ok) throw this.#notStored(note, result.reason ?? result.code);
+  }
+
+  /** What cannot be looked up is not said. */
+  async #said(whyNot: WhyNot): Promise<Refusal | null> {
+    try {
+      return await whyNot();
+    } catch (error) {
+      this.#onTrouble(`why a change was refused is not known: ${error instanceof Error ? error.message : String(error)}`);
+      return null;
+    }
   }
 
   #refused(note: Note, operation: Operation, { reason, code, isUnknown }: Refused): Refusal {

@@ -115,10 +115,15 @@ export interface Statement {
   readonly closingNanos: bigint;
 }
 
+/** Another account has the name, or the account itself is closed. */
+export type AccountClash = "name" | "closed";
+
 /** Lists have one row more than a page shows, so that its reader knows whether more follow. */
 export interface ControlStore {
-  /** All of the writes are stored, or none. @returns null, or the reason why not. */
-  write(writes: readonly ControlWrite[]): Promise<{ readonly reason: string } | null>;
+  /** All of the writes are stored, or none. @returns null, or the reason why not; `isOwn`: these writes can never be stored. */
+  write(writes: readonly ControlWrite[]): Promise<{ readonly reason: string; readonly isOwn: boolean } | null>;
+  /** Why the database does not take an account of this id and name, or null: it is asked when it did not. */
+  accountClash(account: Pick<Account, "id" | "name">): Promise<AccountClash | null>;
   /** Resolves when accounts and keys that other relays changed before the call are known here. */
   fresh(): Promise<void>;
   memberById(id: string): Promise<Member | null>;

@@ -3,6 +3,7 @@ import type { AuditEntry } from "../control/audit-entry.ts";
 import type { StoredRequest } from "../insight/request-file.ts";
 import type { Member } from "../control/member.ts";
 import type {
+  AccountClash,
   Moment,
   OfAccount,
   RequestDetail,
@@ -69,6 +70,11 @@ export const CONTROL_QUERIES = {
   member: function* (_dialect: Dialect, { by, value }: { by: "id" | "sha256"; value: string }): Sql<Member | null> {
     const [row] = yield* read(`${selectOf(MEMBERS)} WHERE ${by} = ?`, [value]);
     return row === undefined ? null : objectOf(MEMBERS, row);
+  },
+  accountClash: function* (_dialect: Dialect, { id, name }: { id: string; name: string }): Sql<AccountClash | null> {
+    const rows = yield* read("SELECT id, status FROM accounts WHERE id = ? OR name = ?", [id, name]);
+    if (rows.some((row) => row["id"] !== id)) return "name";
+    return rows.some((row) => row["status"] === "closed") ? "closed" : null;
   },
   members: (_dialect: Dialect, { after, limit }: Slice<Moment>): Sql<Member[]> =>
     slice(MEMBERS, [past("(created_at, id) > (?, ?)", after)], "created_at, id", limit),

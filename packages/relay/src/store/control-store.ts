@@ -5,6 +5,7 @@ import type { Store } from "./store.ts";
 export function controlStore(store: Pick<Store, "fresh" | "query" | "write">): ControlStore {
   return {
     write: (writes) => store.write(writes),
+    accountClash: ({ id, name }) => store.query("accountClash", { id, name }),
     fresh: () => store.fresh(),
     memberById: (value) => store.query("member", { by: "id", value }),
     memberBySha256: (value) => store.query("member", { by: "sha256", value }),
