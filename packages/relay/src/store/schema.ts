@@ -146,7 +146,18 @@ const SHARED: readonly ((dialect: Dialect) => string)[] = [
   () => `CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;`,
   controlSchema,
   sumsInOrder,
+  () => UNUSUAL_ENDS,
 ];
+
+/**
+ * What requests of a rare end or status are found by. A whole answer, which most are, stands in none of them and costs nothing; a
+ * question has to say that it asks for no such, see the requests in `control-queries.ts`.
+ */
+const UNUSUAL_ENDS = `
+  CREATE INDEX requests_end ON requests(end_reason, at, id) WHERE end_reason <> 'complete';
+  CREATE INDEX requests_account_end ON requests(account_id, end_reason, at, id) WHERE end_reason <> 'complete';
+  CREATE INDEX requests_status ON requests(status, at, id) WHERE status <> 200;
+  CREATE INDEX requests_account_status ON requests(account_id, status, at, id) WHERE status <> 200;`;
 
 /** Members of the control plane and its audit; and what lists of one account or key are found by. */
 function controlSchema(dialect: Dialect): string {
