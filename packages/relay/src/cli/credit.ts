@@ -1,4 +1,4 @@
-/** `millrace credit grant|list|show`. */
+/** `millrace credit grant|list|show|write-offs`. */
 import { randomUUID } from "node:crypto";
 import type { Command } from "commander";
 import { Unconfirmed } from "./admin-call.ts";
@@ -7,6 +7,7 @@ import type { Where } from "./controls.ts";
 import { table } from "./table.ts";
 
 const LOT_COLUMNS = ["created_at", "kind", "amount", "remaining", "expires_at", "reference"];
+const WRITE_OFF_COLUMNS = ["at", "request_id", "account_id", "model", "charged", "written_off"];
 
 export function addCreditCommands(program: Command): void {
   const credit = program.command("credit").description("credit of accounts that pay");
@@ -40,4 +41,15 @@ export function addCreditCommands(program: Command): void {
       print(given, shown, `balance ${balance} USD, held ${held}, available ${available}\n`);
     }),
   );
+  withOptions(credit.command("write-offs").description("list requests that cost more than there was, newest first"))
+    .option("--account <id>", "of this account alone")
+    .option("--from <instant>", "ended then or later, as 2026-11-01T00:00:00Z")
+    .option("--to <instant>", "ended before")
+    .action((given: Where & { account?: string; from?: string; to?: string }) =>
+      withControls(given, async (controls) => {
+        const { account: account_id, from, to } = given;
+        const page = await listAll(controls, "write-offs", { account_id, from, to });
+        print(given, page, table(WRITE_OFF_COLUMNS, page.data));
+      }),
+    );
 }

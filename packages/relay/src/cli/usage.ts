@@ -4,7 +4,7 @@ import { listAll, one, print, withControls, withOptions } from "./controls.ts";
 import type { Shown, Where } from "./controls.ts";
 import { table } from "./table.ts";
 
-const COLUMNS = ["at", "group", "requests", "errors", "input_tokens", "output_tokens", "charge", "cost"];
+const COLUMNS = ["at", "group", "requests", "errors", "input_tokens", "output_tokens", "charge", "cost", "written_off"];
 const ATTEMPT_COLUMNS = ["n", "upstream", "upstream_model", "outcome", "status", "duration_ms", "detail"];
 
 interface Range {

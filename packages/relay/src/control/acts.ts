@@ -15,6 +15,7 @@ import { SessionActs } from "./session-acts.ts";
 import type { TierView } from "./tiers.ts";
 import { UpstreamUsage } from "./upstream-usage.ts";
 import { Usage } from "./usage.ts";
+import { WriteOffs } from "./write-offs.ts";
 
 export interface ActsParts {
   readonly ledger: ControlLedger;
@@ -35,6 +36,7 @@ export interface Acts {
   readonly members: Members;
   readonly requests: Requests;
   readonly usage: Usage;
+  readonly writeOffs: WriteOffs;
   readonly upstreamUsage: UpstreamUsage;
   readonly audit: Audit;
   readonly sessions: SessionActs;
@@ -56,6 +58,7 @@ export function actsOf(parts: ActsParts, sessions: SessionActs = noSessions(part
     members: new Members({ store, accounts, changes }),
     requests: new Requests(store),
     usage: new Usage(store),
+    writeOffs: new WriteOffs(store),
     upstreamUsage: new UpstreamUsage(store),
     audit: new Audit(store),
     sessions,

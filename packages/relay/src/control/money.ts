@@ -63,6 +63,8 @@ export const StatementShape = z.strictObject({
   ...moneyShape("opening"),
   by_code: z.array(z.strictObject({ code: z.string(), ...moneyShape("amount") })),
   ...moneyShape("closing"),
+  /** What requests cost above what there was: nobody pays it, and it is in none of the others. */
+  ...moneyShape("written_off"),
 });
 
 type BalanceView = z.output<typeof BalanceShape>;
@@ -140,7 +142,7 @@ export class Money {
     const toMs = wish.to ?? now.getTime();
     const fromMs = wish.from ?? Date.UTC(now.getUTCFullYear(), now.getUTCMonth());
     if (fromMs >= toMs) throw new Refusal("invalid_request", "A statement begins before it ends.");
-    const { openingNanos, byCode, closingNanos } = await this.#parts.store.statement(accountId, fromMs, toMs);
+    const { openingNanos, byCode, closingNanos, writtenOffNanos } = await this.#parts.store.statement(accountId, fromMs, toMs);
     return {
       account_id: accountId,
       currency: "USD",
@@ -149,6 +151,7 @@ export class Money {
       ...money("opening", openingNanos),
       by_code: [...byCode].map(([code, amount]) => ({ code, ...money("amount", amount) })),
       ...money("closing", closingNanos),
+      ...money("written_off", writtenOffNanos),
     };
   }
 

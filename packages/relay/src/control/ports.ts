@@ -4,7 +4,7 @@ import type { KeyRecord } from "../admission/keys.ts";
 import type { RequestFile, StoredRequest } from "../insight/request-file.ts";
 import type { LedgerPort } from "../ledger/balance.ts";
 import type { Operation, Result } from "../ledger/operation.ts";
-import type { Lot, Transfer, TransferCode } from "../ledger/state.ts";
+import type { Basis, Lot, Transfer, TransferCode } from "../ledger/state.ts";
 import type { AuditEntry, AuditNote } from "./audit-entry.ts";
 import type { Member } from "./member.ts";
 
@@ -83,6 +83,28 @@ export interface UsageSum {
   readonly reasoningTokens: number;
   readonly chargeNanos: bigint;
   readonly costNanos: bigint;
+  /** What the requests cost and nobody paid. */
+  readonly writtenOffNanos: bigint;
+}
+
+/** A request that cost more than could be taken. Corrections are counted in. */
+export interface WriteOff {
+  readonly requestId: string;
+  /** When its hold ended. */
+  readonly atMs: number;
+  readonly accountId: string;
+  readonly keyId: string;
+  readonly model: string;
+  readonly basis: Basis;
+  readonly chargedNanos: bigint;
+  readonly writtenOffNanos: bigint;
+}
+
+/** What is not said does not narrow. */
+export interface WriteOffFilter {
+  readonly accountId?: string | undefined;
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
 }
 
 /** One UTC day of one upstream, from the model that follows a name. */
@@ -113,6 +135,8 @@ export interface Statement {
   readonly openingNanos: bigint;
   readonly byCode: ReadonlyMap<TransferCode, bigint>;
   readonly closingNanos: bigint;
+  /** What was not taken of requests that ended then; no part of the balance. */
+  readonly writtenOffNanos: bigint;
 }
 
 /** Another account has the name, or the account itself is closed. */
@@ -136,6 +160,7 @@ export interface ControlStore {
   lots(of: OfAccount<Moment>): Promise<readonly Lot[]>;
   requests(filter: RequestFilter & Slice<Moment>): Promise<readonly StoredRequest[]>;
   request(id: string): Promise<RequestDetail | null>;
+  writeOffs(filter: WriteOffFilter & Slice<Moment>): Promise<readonly WriteOff[]>;
   statement(accountId: string, fromMs: number, toMs: number): Promise<Statement>;
   /** By time, then by group. */
   usage(question: UsageQuestion): Promise<readonly UsageSum[]>;

@@ -16,6 +16,7 @@ import { SessionShape, SignedOutShape, SignIn } from "./session-acts.ts";
 import { listTiers, TierShape } from "./tiers.ts";
 import { UpstreamUsageShape, UpstreamUsageWish } from "./upstream-usage.ts";
 import { UsageShape, UsageWish } from "./usage.ts";
+import { WriteOffShape, WriteOffsWish } from "./write-offs.ts";
 
 const OWNER: readonly Role[] = ["owner"];
 const STAFF: readonly Role[] = ["owner", "operator"];
@@ -284,6 +285,15 @@ const INSIGHT: readonly Route[] = [
     query: UsageWish,
     answer: pageShape(UsageShape),
     act: (acts, { caller, query }) => acts.usage.sums(caller, query),
+  }),
+  route(ALL, {
+    name: "listWriteOffs",
+    method: "GET",
+    path: `${API}/write-offs`,
+    summary: "Requests that cost more than could be taken, newest first.",
+    query: WriteOffsWish,
+    answer: pageShape(WriteOffShape),
+    act: (acts, { caller, query }) => acts.writeOffs.list(caller, query),
   }),
   route(READERS, {
     name: "listUpstreamUsage",

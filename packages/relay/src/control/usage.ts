@@ -41,6 +41,7 @@ export const UsageShape = z.strictObject({
   reasoning_tokens: z.number().int(),
   ...moneyShape("charge"),
   ...moneyOrNullShape("cost"),
+  ...moneyShape("written_off"),
 });
 
 export class Usage {
@@ -81,5 +82,6 @@ function shownSum(caller: Caller, by: z.output<typeof UsageWish>["by"], row: Usa
     ...shownTokens(row),
     ...money("charge", row.chargeNanos),
     ...moneyOrNull("cost", caller.role === "member" ? null : row.costNanos),
+    ...money("written_off", row.writtenOffNanos),
   };
 }

@@ -14,6 +14,8 @@ import type {
   UpstreamSum,
   UsageQuestion,
   UsageSum,
+  WriteOff,
+  WriteOffFilter,
 } from "../control/ports.ts";
 import { walletIdOf } from "../ledger/state.ts";
 import type { Lot, Transfer } from "../ledger/state.ts";
@@ -21,6 +23,7 @@ import { AUDIT, MEMBERS } from "./control-rows.ts";
 import { readReceipt, readStatement } from "./ledger-read.ts";
 import { LOTS, TRANSFERS } from "./ledger-shapes.ts";
 import { ATTEMPTS, REQUESTS } from "./request-rows.ts";
+import { sumWriteOffs, WRITE_OFFS, writeOffsOfSums } from "./write-offs.ts";
 import { readUpstreamDay } from "./upstream-usage.ts";
 import { read } from "./sql.ts";
 import type { Dialect, Sql, SqlValue } from "./sql.ts";
@@ -139,8 +142,25 @@ export const CONTROL_QUERIES = {
       receipt,
     };
   },
-  statement: (_dialect: Dialect, wish: { accountId: string; fromMs: number; toMs: number }): Sql<Statement> =>
-    readStatement(walletIdOf(wish.accountId), wish.fromMs, wish.toMs),
+  statement: function* (
+    _dialect: Dialect,
+    { accountId, fromMs, toMs }: { accountId: string; fromMs: number; toMs: number },
+  ): Sql<Statement> {
+    const statement = yield* readStatement(walletIdOf(accountId), fromMs, toMs);
+    return { ...statement, writtenOffNanos: yield* sumWriteOffs(accountId, fromMs, toMs) };
+  },
+  writeOffs: (_dialect: Dialect, wish: WriteOffFilter & Slice<Moment>): Sql<WriteOff[]> =>
+    slice(
+      WRITE_OFFS,
+      [
+        when("account_id = ?", wish.accountId),
+        when("at >= ?", wish.fromMs),
+        when("at < ?", wish.toMs),
+        past("(at, id) < (?, ?)", wish.after),
+      ],
+      "at DESC, id DESC",
+      wish.limit,
+    ),
   usage: function* (_dialect: Dialect, wish: UsageQuestion): Sql<UsageSum[]> {
     const group = USAGE_COLUMNS[wish.by];
     const { sql, params } = conditionsOf([
@@ -155,7 +175,7 @@ export const CONTROL_QUERIES = {
       `SELECT starts_at, ${group} AS name, ${SUMS} FROM usage_sums${sql} GROUP BY starts_at, ${group} ORDER BY starts_at, ${group} LIMIT ?`,
       [...params, wish.limit],
     );
-    return rows.map((row) => ({
+    const sums = rows.map((row) => ({
       atMs: Number(row["starts_at"]),
       group: String(row["name"]),
       requests: Number(row["requests"]),
@@ -168,5 +188,9 @@ export const CONTROL_QUERIES = {
       chargeNanos: row["charge_nanos"] as bigint,
       costNanos: row["cost_nanos"] as bigint,
     }));
+    const [first, last] = [sums.at(0), sums.at(-1)];
+    if (first === undefined || last === undefined) return [];
+    const writtenOff = yield* writeOffsOfSums(wish, group, first.atMs, last.atMs);
+    return sums.map((sum) => ({ ...sum, writtenOffNanos: writtenOff(sum) }));
   },
 };

@@ -15,6 +15,7 @@ export function controlStore(store: Pick<Store, "fresh" | "query" | "write">): C
     lots: (of) => store.query("lots", of),
     requests: (filter) => store.query("requests", filter),
     request: (id) => store.query("requestDetail", { id }),
+    writeOffs: (filter) => store.query("writeOffs", filter),
     statement: (accountId, fromMs, toMs) => store.query("statement", { accountId, fromMs, toMs }),
     upstreamDay: (day) => store.query("upstreamDay", day),
     usage: (question) => store.query("usage", question),

@@ -147,6 +147,7 @@ const SHARED: readonly ((dialect: Dialect) => string)[] = [
   controlSchema,
   sumsInOrder,
   () => UNUSUAL_ENDS,
+  () => WRITTEN_OFF,
 ];
 
 /**
@@ -158,6 +159,11 @@ const UNUSUAL_ENDS = `
   CREATE INDEX requests_account_end ON requests(account_id, end_reason, at, id) WHERE end_reason <> 'complete';
   CREATE INDEX requests_status ON requests(status, at, id) WHERE status <> 200;
   CREATE INDEX requests_account_status ON requests(account_id, status, at, id) WHERE status <> 200;`;
+
+/** What the few charges are found by that could not be taken whole. */
+const WRITTEN_OFF = `
+  CREATE INDEX holds_written_off ON holds(closed_at, id) WHERE written_off > 0;
+  CREATE INDEX corrections_written_off ON corrections(hold_id) WHERE written_off > 0;`;
 
 /** Members of the control plane and its audit; and what lists of one account or key are found by. */
 function controlSchema(dialect: Dialect): string {

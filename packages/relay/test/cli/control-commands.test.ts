@@ -29,6 +29,8 @@ async function doAll(ask: AskJson, say: (...words: string[]) => Promise<Ran>): P
   const lots = await ask("credit", "list", account);
   expect(dataOf(lots)).toMatchObject([{ reference: "g1", remaining: "5.00", expires_at: "2099-01-01T00:00:00.000Z" }]);
   expect((await say("credit", "list", account)).out.split("\n")[0]).toMatch(/^CREATED_AT +KIND +AMOUNT +REMAINING +EXPIRES_AT +REFERENCE$/);
+  expect(dataOf(await ask("credit", "write-offs", "--account", account, "--from", "2026-01-01T00:00:00Z"))).toEqual([]);
+  expect((await say("credit", "write-offs")).out).toMatch(/^AT +REQUEST_ID +ACCOUNT_ID +MODEL +CHARGED +WRITTEN_OFF\n$/);
 
   const limits = ["--rpm", "60", "--in-flight", "4", "--models", "a, b", "--scope", "chat", "--address", "10.0.0.0/8,::1"];
   const budgets = ["--budget", "day=5.00", "--budget", "total=20", "--expires", "2099-01-01T00:00:00Z"];
@@ -131,7 +133,7 @@ describe("through a running relay", () => {
       attempts: [{ outcome: "ok" }],
       receipt: null,
     });
-    expect((await run(["usage"], { env })).out).toMatch(/^AT +GROUP +REQUESTS .*\n\S+ +demo +1 /);
+    expect((await run(["usage"], { env })).out).toMatch(/^AT +GROUP +REQUESTS .* COST +WRITTEN_OFF\n\S+ +demo +1 .* 0\.00\n$/);
   });
 
   test("a member's own token is enough for what its role may do", async () => {

@@ -155,7 +155,13 @@ test("a member sees its own account in every list, and cannot ask for another's"
   const list = async (path: string): Promise<Json[]> => dataOf(jsonOf(await plane.ask("GET", path, { token })));
   expect((await list("accounts")).map((account) => account["name"])).toEqual(["other"]);
   expect((await list("keys")).filter((key) => key["account_id"] === shop)).toEqual([]);
-  for (const path of [`keys?account_id=${shop}`, "requests", `requests?account_id=${shop}`, `usage?by=account&account_id=${shop}`])
+  for (const path of [
+    `keys?account_id=${shop}`,
+    "requests",
+    `requests?account_id=${shop}`,
+    `write-offs?account_id=${shop}`,
+    `usage?by=account&account_id=${shop}`,
+  ])
     expect([path, await list(path)]).toEqual([path, []]);
   const elsewhere = await plane.ask("POST", "keys", { token, body: { account_id: shop } });
   expect([elsewhere.status, errorOf(elsewhere).message]).toEqual([400, `There is no account ${shop}.`]);

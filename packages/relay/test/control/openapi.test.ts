@@ -37,7 +37,12 @@ beforeAll(async () => {
   const { id: key, key: text } = await made("POST", "keys", { account_id: account, limits, budgets: [{ period: "total", cap: "3.00" }] });
   for (const stream of [true, false])
     await call({ port: relay.port, key: String(text) }, { body: { model: "m", stream, max_tokens: 10, messages: MESSAGES } });
-  await relay.row(2);
+  const poor = (await made("POST", "accounts", { name: "poor", metered: true }))["id"];
+  await made("POST", `accounts/${String(poor)}/credits`, { amount: "1.00", reason: "hello", reference: "poor" });
+  const { key: poorText } = await made("POST", "keys", { account_id: poor });
+  relay.simulators["a"]?.setScenario({ text: "yes", tokens: { prompt: 5_000, completion: 5_000 } });
+  await call({ port: relay.port, key: String(poorText) }, { body: { model: "m", max_tokens: 10, messages: MESSAGES } });
+  await relay.row(3);
   const member = String((await made("POST", "members", { name: "eve", role: "member", account_id: account }))["id"]);
   const old = String((await made("POST", "keys", {}))["id"]);
   const [request] = dataOf(await made("GET", "requests"));
@@ -69,6 +74,7 @@ beforeAll(async () => {
     listRequests: ["requests"],
     showRequest: [`requests/${String(request?.["id"])}`],
     listUsage: ["usage?every=hour&by=upstream"],
+    listWriteOffs: ["write-offs"],
     listUpstreamUsage: ["upstream-usage?upstream=a"],
     listPrices: ["prices"],
     listTiers: ["tiers"],

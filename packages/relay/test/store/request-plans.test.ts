@@ -1,69 +1,22 @@
 /** By which index each filter of the list of requests finds its rows, as the database itself says, and that it finds the right ones. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Moment, RequestFilter } from "../../src/control/ports.ts";
 import { RequestsWish } from "../../src/control/requests.ts";
 import type { StoredRequest } from "../../src/insight/request-file.ts";
 import { CONTROL_QUERIES } from "../../src/store/control-queries.ts";
-import { FOR_READING, Session } from "../../src/store/postgres-session.ts";
 import { REQUESTS, storedRequest } from "../../src/store/request-rows.ts";
-import { insertRows, read } from "../../src/store/sql.ts";
+import { insertRows } from "../../src/store/sql.ts";
 import type { Dialect, Sql } from "../../src/store/sql.ts";
 import { columnsOf, valuesOf } from "../../src/store/sql-shape.ts";
-import { SqliteRunner } from "../../src/store/sqlite-runner.ts";
 import { transaction } from "../../src/store/transaction.ts";
-import { openSqlite } from "../ledger/sqlite-file.ts";
-import { newPostgresSchema } from "../ledger/stores.ts";
-import { postgresIsDue } from "../support/postgres.ts";
+import { PLACES, planOf } from "./plans.ts";
+import type { Place } from "./plans.ts";
 import { row } from "./row.ts";
 
 const ROWS = 20_000;
 const START = Date.UTC(2026, 9, 1);
 const STEP_MS = 60_000;
 const LIMIT = 20;
-
-interface Place {
-  run<T>(make: () => Sql<T>): Promise<T>;
-  /** From now on it is read as the relay reads it, with the statistics that the server keeps by itself. */
-  settle(): Promise<void>;
-  close(): Promise<void>;
-}
-
-const PLACES: Readonly<Partial<Record<Dialect, () => Promise<Place>>>> = {
-  sqlite: async () => {
-    const directory = mkdtempSync(join(tmpdir(), "millrace-plans-"));
-    const database = openSqlite(join(directory, "millrace.db"));
-    const runner = new SqliteRunner(database);
-    return {
-      run: async (make) => runner.run(make()),
-      settle: () => Promise.resolve(),
-      close: async () => {
-        database.close();
-        rmSync(directory, { recursive: true });
-      },
-    };
-  },
-  ...(postgresIsDue() ? { postgres: postgresPlace } : {}),
-};
-
-async function postgresPlace(): Promise<Place> {
-  const connection = await newPostgresSchema();
-  const writing = await Session.open(connection, "");
-  let reading: Session | null = null;
-  return {
-    run: async (make) => (reading ?? writing).run(make()),
-    settle: async () => {
-      await writing.execute("ANALYZE requests");
-      reading = await Session.open(connection, FOR_READING);
-    },
-    close: async () => {
-      await writing.close();
-      await reading?.close();
-    },
-  };
-}
 
 /** Two ends of a good answer, and one request in two hundred that failed in one of three ways. */
 function requestOf(n: number): StoredRequest {
@@ -142,23 +95,16 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
         ),
       ),
     );
-    await place.settle();
+    await place.settle(REQUESTS.table);
   }, 60_000);
   afterAll(() => place.close());
 
   const ask = (wish: RequestFilter, after: Moment | null): Sql<StoredRequest[]> =>
     CONTROL_QUERIES.requests(dialect, { ...wish, after, limit: LIMIT });
 
-  /** How the database will go about it, a line for each step. */
-  async function planOf(wish: RequestFilter, after: Moment | null): Promise<string> {
-    const { value: statement } = ask(wish, after).next();
-    if (!("kind" in statement) || statement.kind !== "read") throw new Error("the list is one read");
-    const explain = dialect === "sqlite" ? "EXPLAIN QUERY PLAN" : "EXPLAIN (COSTS OFF)";
-    const rows = await place.run(() => read(`${explain} ${statement.sql}`, statement.params));
-    return rows.map((each) => String(each["detail"] ?? each["QUERY PLAN"])).join("\n");
-  }
+  const plan = (wish: RequestFilter, after: Moment | null): Promise<string> => planOf(place, ask(wish, after));
 
-  const indexIn = (plan: string): string => /(?:USING INDEX|using|Bitmap Index Scan on) (requests_\w+)/.exec(plan)?.[1] ?? plan;
+  const indexIn = (text: string): string => /(?:USING INDEX|using|Bitmap Index Scan on) (requests_\w+)/.exec(text)?.[1] ?? text;
 
   test.each([
     ["from the newest", null],
@@ -166,9 +112,9 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
   ])("every filter, and any of them together, goes by the index that narrows most, %s", async (_where, after) => {
     const wrong: unknown[] = [];
     for (const names of SUBSETS) {
-      const plan = await planOf(wishOf(names), after);
-      const isGood = meant(names).includes(indexIn(plan)) && !/Seq Scan|TEMP B-TREE|SCAN requests$/m.test(plan);
-      if (!isGood) wrong.push([names, meant(names), plan]);
+      const text = await plan(wishOf(names), after);
+      const isGood = meant(names).includes(indexIn(text)) && !/Seq Scan|TEMP B-TREE|SCAN requests$/m.test(text);
+      if (!isGood) wrong.push([names, meant(names), text]);
     }
     expect(wrong).toEqual([]);
   });
@@ -183,7 +129,7 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
       [{ accountId: "acct_1", endReason: "key_revoked" }, dialect === "sqlite" ? /^requests_account_end$/ : /^requests_(account_)?end$/],
       [{ accountId: "acct_1", status: 503 }, dialect === "sqlite" ? /^requests_account_status$/ : /^requests_(account_)?status$/],
     ] as const)
-      expect([wish, indexIn(await planOf(wish, null))]).toEqual([wish, expect.stringMatching(index)]);
+      expect([wish, indexIn(await plan(wish, null))]).toEqual([wish, expect.stringMatching(index)]);
   });
 
   test("the usual end and status are read in the order of the list, where every second row is one", async () => {
@@ -193,8 +139,8 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
       [{ accountId: "acct_1", status: 200, endReason: "complete" }, "requests_account"],
       [{ keyId: "key_1", endReason: "complete" }, "requests_key"],
     ] as const) {
-      const plan = await planOf(wish, null);
-      expect([wish, indexIn(plan), /Seq Scan|TEMP B-TREE|Sort/.test(plan)]).toEqual([wish, index, false]);
+      const text = await plan(wish, null);
+      expect([wish, indexIn(text), /Seq Scan|TEMP B-TREE|Sort/.test(text)]).toEqual([wish, index, false]);
     }
   });
 
