@@ -54,6 +54,8 @@ export interface AppParts {
   readonly accountStore: AccountStore;
   /** Accounts and keys as they are stored. */
   readonly records: AccessRecords;
+  /** True while other relays may have changed them unheard. */
+  readonly mayBeBehind: () => boolean;
   readonly ledger: ControlLedger;
   /** What the control plane stores and reads. */
   readonly control: ControlStore;
@@ -130,6 +132,7 @@ export function buildApp(parts: AppParts): App {
   const edge: EdgeParts = {
     config: () => config,
     keys,
+    mayLackKeys: parts.mayBeBehind,
     accounts,
     limits: {
       limiter,

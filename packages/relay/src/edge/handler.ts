@@ -35,6 +35,8 @@ import { hopsOf, readTarget } from "./request-target.ts";
 export interface EdgeParts {
   readonly config: () => Config;
   readonly keys: KeyRing;
+  /** True while another relay may have made keys that are not known here. */
+  readonly mayLackKeys: () => boolean;
   readonly accounts: AccountBook;
   readonly limits: LimitParts;
   readonly chat: ChatParts;
@@ -147,7 +149,11 @@ type Keyed = Extract<Route, { kind: "models" | "model" | "balance" | "request" |
 async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
   const { request, response, requestId, parts } = visit;
   const authentication = authenticate(request, parts.keys);
-  if (!authentication.ok) return turnAway(visit, relayError(authentication.code, authentication.message), { "www-authenticate": "Bearer" });
+  if (!authentication.ok) {
+    if (authentication.code === "key_invalid" && parts.mayLackKeys())
+      return turnAway(visit, relayError("store_unavailable", "Whether this key is good cannot be told right now.", { retryAfterS: 5 }));
+    return turnAway(visit, relayError(authentication.code, authentication.message), { "www-authenticate": "Bearer" });
+  }
   visit.key = authentication.key;
   const scope = scopeOf(route);
   const grant = mayUse(

@@ -135,6 +135,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     keyStore: books.access,
     accountStore: books.access,
     records: books.records,
+    mayBeBehind: books.mayBeBehind,
     ledger,
     control: controlStore(store),
     log,
