@@ -83,7 +83,13 @@ describe("requests in flight", () => {
     await until(() => gauge(relay, "millrace_limited_in_flight") === 1);
     const answer = await call(relay);
     expect(answer.status).toBe(429);
-    expect(answer.headers).toMatchObject({ "retry-after": "1", "retry-after-ms": "1000" });
+    expect(answer.headers).toMatchObject({
+      "retry-after": "1",
+      "retry-after-ms": "1000",
+      "x-ratelimit-limit-in-flight": "1",
+      "x-ratelimit-remaining-in-flight": "0",
+      "x-ratelimit-reset-in-flight": "1s",
+    });
     expect(errorOf(answer)).toMatchObject({ code: "too_many_in_flight", type: "rate_limit_error" });
     expect(errorOf(answer).message).toContain("account in_flight");
     expect(await relay.row()).toMatchObject({ end_reason: "refused", error_code: "too_many_in_flight", status: 429, model: "m" });
