@@ -50,6 +50,8 @@ export interface AppParts {
   readonly rows: RowStore;
   readonly files: RequestFiles;
   readonly prices: PriceStore;
+  /** Nano-USD left of the credit that an account was given and did not pay for. */
+  readonly givenTo: (accountId: string) => Promise<bigint>;
   readonly keyStore: KeyStore;
   readonly accountStore: AccountStore;
   /** Accounts and keys as they are stored. */
@@ -141,6 +143,7 @@ export function buildApp(parts: AppParts): App {
     },
     chat,
     files: parts.files,
+    givenTo: parts.givenTo,
     trustedProxies: isTrusted,
     resolve: (name) => resolveModel(config, name),
     closeMatches: (name) => closeMatches(name, known),

@@ -43,6 +43,8 @@ export interface Books {
   readonly rows: RowStore;
   readonly files: RequestFiles;
   readonly prices: PriceStore;
+  /** Nano-USD left of the credit that an account was given and did not pay for. */
+  readonly givenTo: (accountId: string) => Promise<bigint>;
   /** Accounts and keys as they are stored. */
   readonly records: ControlRecords;
   /** True while other relays may have changed what is not known here: the database that they share does not answer. */
@@ -98,8 +100,9 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
     const prices: PriceStore = {
       keepPrice: async (id, version) => (await store.write([{ kind: "price", id, version, at: Date.now() }])) === null,
     };
+    const givenTo: Books["givenTo"] = (accountId) => store.query("given", { accountId });
     const mayBeBehind = (): boolean => isShared && store.trouble !== null;
-    return { store, access: accessStore(store), ledger, rows, files, prices, records, mayBeBehind, watch, close };
+    return { store, access: accessStore(store), ledger, rows, files, prices, givenTo, records, mayBeBehind, watch, close };
   } catch (error) {
     await close();
     throw error;

@@ -132,6 +132,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     rows: books.rows,
     files: books.files,
     prices: books.prices,
+    givenTo: books.givenTo,
     keyStore: books.access,
     accountStore: books.access,
     records: books.records,
