@@ -88,6 +88,14 @@ test("a stream that outgrows its key's budget ends with its name, without [DONE]
   expect(BigInt(String(row["charge_nanos"]))).toBeLessThanOrEqual(6n * DOLLAR);
 });
 
+test("tokens whose cost to us is not known are counted, and their row has no cost where 0 would be a lie", async () => {
+  shop = await Shop.open("5.00", { text: "x", tokens: { prompt: 10, completion: 5 } });
+  await shop.ask();
+  expect(await shop.rowWhere("status = 200")).toMatchObject({ cost_nanos: null, charge_nanos: 20_000_000n });
+  const metrics = await call(shop.relay, { path: "/metrics", method: "GET", body: null });
+  expect(metrics.body).toContain('millrace_unpriced_requests_total{model="m",upstream="a"} 1');
+});
+
 test.each(["openai-compatible", "deepseek"])("the same usage costs the same, streamed or not, wherever %s tells it", async (provider) => {
   shop = await Shop.open("500.00", {}, { upstream: { provider } });
   for (const usage of ["asked", "finish", "both", "every-chunk", "x_groq"] as const) {
