@@ -50,10 +50,14 @@ export interface AppParts {
   readonly rows: RowStore;
   readonly files: RequestFiles;
   readonly prices: PriceStore;
+  /** Nano-USD left of the credit that an account was given and did not pay for. */
+  readonly givenTo: (accountId: string) => Promise<bigint>;
   readonly keyStore: KeyStore;
   readonly accountStore: AccountStore;
   /** Accounts and keys as they are stored. */
   readonly records: AccessRecords;
+  /** True while other relays may have changed them unheard. */
+  readonly mayBeBehind: () => boolean;
   readonly ledger: ControlLedger;
   /** What the control plane stores and reads. */
   readonly control: ControlStore;
@@ -130,6 +134,7 @@ export function buildApp(parts: AppParts): App {
   const edge: EdgeParts = {
     config: () => config,
     keys,
+    mayLackKeys: parts.mayBeBehind,
     accounts,
     limits: {
       limiter,
@@ -138,6 +143,7 @@ export function buildApp(parts: AppParts): App {
     },
     chat,
     files: parts.files,
+    givenTo: parts.givenTo,
     trustedProxies: isTrusted,
     resolve: (name) => resolveModel(config, name),
     closeMatches: (name) => closeMatches(name, known),

@@ -35,9 +35,9 @@ export async function serve(given: Config, print: (line: string) => void): Promi
     log.flush();
   };
   try {
-    const { store, access, ledger, rows, files, prices, records } = books;
+    const { store, access, ledger, rows, files, prices, givenTo, records, mayBeBehind } = books;
     const stores = { keyStore: access, accountStore: access, control: controlStore(store) };
-    const app = buildApp({ config, rows, files, prices, ...stores, records, ledger, log });
+    const app = buildApp({ config, rows, files, prices, givenTo, ...stores, records, mayBeBehind, ledger, log });
     await ensureDefaultAccount(app.accounts);
     for (const account of app.accounts.list()) if (account.isMetered) await openWallet(ledger, account.id);
     books.watch((changed) => app.learn(changed));

@@ -10,7 +10,7 @@ import { holdNanos } from "@millrace/policy/price-hold";
 import { formatUsd, nanos } from "@millrace/wire/money";
 import type { Account } from "../admission/accounts.ts";
 import { budgetIdOf } from "../admission/keys.ts";
-import type { KeyRecord } from "../admission/keys.ts";
+import type { KeyBudget, KeyRecord } from "../admission/keys.ts";
 import type { Model } from "../config/config.ts";
 import type { Ending, RequestRow } from "../insight/row.ts";
 import { lesser } from "../ledger/nanos.ts";
@@ -84,7 +84,9 @@ export async function openBill(till: Till, asked: BillAsk): Promise<Opened> {
     priceId: price?.version.id ?? NO_PRICE,
     ...(idempotencyKey === null ? {} : { idempotency: { key: idempotencyKey, bodySha256: digestOf(asked.request) } }),
   });
-  return result.ok ? { ok: true, bill: new Bill(till, asked.id, price, scope, amountNanos) } : { ok: false, error: refusalOf(result) };
+  return result.ok
+    ? { ok: true, bill: new Bill(till, asked.id, price, scope, amountNanos) }
+    : { ok: false, error: refusalOf(result, budgets) };
 }
 
 /** The body and the door it came to: the same key for anything else is a mistake. */
@@ -130,7 +132,7 @@ function unavailable(): RelayError {
   });
 }
 
-function refusalOf(refused: Refused): RelayError {
+function refusalOf(refused: Refused, budgets: readonly KeyBudget[] = []): RelayError {
   switch (refused.code) {
     case "insufficient_credits": {
       const available = refused.availableNanos === undefined ? "" : ` There are ${formatUsd(nanos(refused.availableNanos))} USD left.`;
@@ -142,7 +144,7 @@ function refusalOf(refused: Refused): RelayError {
     case "invalid_amount":
       return relayError("insufficient_credits", "This request could cost more than any account can have.", { shouldRetry: false });
     case "budget_exceeded":
-      return budgetError(refused);
+      return budgetError(refused, budgets);
     case "idempotency_in_progress":
       return relayError("idempotency_in_progress", "A request with this Idempotency-Key is still running.", { retryAfterS: 1 });
     case "idempotency_mismatch":
@@ -163,15 +165,19 @@ function refusalOf(refused: Refused): RelayError {
   }
 }
 
-function budgetError({ budget, availableNanos }: Refused): RelayError {
+function budgetError({ budget, availableNanos }: Refused, budgets: readonly KeyBudget[]): RelayError {
   const period = budget?.id.slice(budget.id.lastIndexOf(":") + 1) ?? "its";
   const left = formatUsd(nanos(availableNanos === undefined || availableNanos < 0n ? 0n : availableNanos));
   const resetsAtMs = budget?.resetsAtMs ?? null;
   const waitMs = resetsAtMs === null ? Number.POSITIVE_INFINITY : resetsAtMs - Date.now();
   const until = resetsAtMs === null ? "" : ` It begins anew at ${new Date(resetsAtMs).toISOString()}.`;
   const words = period === "total" ? "budget" : `budget of a ${period}`;
+  const cap = budgets.find((each) => each.period === period)?.capNanos;
+  const resetMs = resetsAtMs === null ? null : Math.max(0, waitMs);
+  const limit = cap === undefined ? null : formatUsd(nanos(BigInt(cap)));
   return relayError("budget_exceeded", `This key's ${words} has ${left} USD left, and this request could cost more.${until}`, {
     retryAfterS: clampRetryAfter(Math.min(waitMs, 60_000)),
+    ...(limit === null ? {} : { quota: { kind: "budget", limit, remaining: left, resetMs } }),
     ...(waitMs > 60_000 ? { shouldRetry: false } : {}),
   });
 }

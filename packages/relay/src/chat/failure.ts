@@ -13,12 +13,24 @@ export interface RelayError {
   readonly retryAfterMs: number | null;
   /** `x-should-retry`, where a client's own rule would be wrong. */
   readonly shouldRetry: boolean | null;
+  /** The limit that refused, where no other header tells of it. */
+  readonly quota: Quota | null;
   /** A refusal of the upstream that is the caller's fault and passes with its own words. */
   readonly passed: { readonly status: number; readonly error: UpstreamError } | null;
 }
 
+/** What `x-ratelimit-*` says of one limit. */
+interface Quota {
+  readonly kind: "in-flight" | "budget";
+  /** A count, or USD as decimal text. */
+  readonly limit: string;
+  readonly remaining: string;
+  /** Null: never. */
+  readonly resetMs: number | null;
+}
+
 export function relayError(code: ErrorCode, message: string, more: Partial<RelayError> = {}): RelayError {
-  return { code, message, param: null, retryAfterS: null, retryAfterMs: null, shouldRetry: null, passed: null, ...more };
+  return { code, message, param: null, retryAfterS: null, retryAfterMs: null, shouldRetry: null, quota: null, passed: null, ...more };
 }
 
 /** Why one attempt gave no answer. */

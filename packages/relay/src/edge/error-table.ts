@@ -1,6 +1,7 @@
 /** The one table that turns an error code into a status, OpenAI's type and a body. */
 import type { ErrorBody, ErrorCode, ErrorType } from "@millrace/wire/error-codes";
 import type { RelayError } from "../chat/failure.ts";
+import { durationText } from "./limited.ts";
 
 interface Meaning {
   readonly status: number;
@@ -76,5 +77,10 @@ export function headersOf(error: RelayError): Record<string, string> {
     headers["retry-after-ms"] = String(error.retryAfterMs ?? error.retryAfterS * 1000);
   }
   if (error.shouldRetry !== null) headers["x-should-retry"] = String(error.shouldRetry);
+  if (error.quota === null) return headers;
+  const { kind, limit, remaining, resetMs } = error.quota;
+  headers[`x-ratelimit-limit-${kind}`] = limit;
+  headers[`x-ratelimit-remaining-${kind}`] = remaining;
+  if (resetMs !== null) headers[`x-ratelimit-reset-${kind}`] = durationText(resetMs);
   return headers;
 }

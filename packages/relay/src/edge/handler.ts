@@ -11,6 +11,7 @@ import { relayError } from "../chat/failure.ts";
 import type { RelayError } from "../chat/failure.ts";
 import type { Config, Model } from "../config/config.ts";
 import type { ErrorCode } from "@millrace/wire/error-codes";
+import { formatUsd, nanos } from "@millrace/wire/money";
 import { shownReceipt } from "../insight/receipt.ts";
 import type { RequestFiles } from "../insight/request-file.ts";
 import { readBalance, shownBalance } from "../ledger/balance.ts";
@@ -35,12 +36,16 @@ import { hopsOf, readTarget } from "./request-target.ts";
 export interface EdgeParts {
   readonly config: () => Config;
   readonly keys: KeyRing;
+  /** True while another relay may have made keys that are not known here. */
+  readonly mayLackKeys: () => boolean;
   readonly accounts: AccountBook;
   readonly limits: LimitParts;
   readonly chat: ChatParts;
   readonly resolve: (name: string) => Model | null;
   readonly closeMatches: (name: string) => string[];
   readonly files: RequestFiles;
+  /** Nano-USD left of the credit that an account was given and did not pay for. Rejects when the store does not answer. */
+  readonly givenTo: (accountId: string) => Promise<bigint>;
   readonly trustedProxies: TrustedProxies;
   readonly bodyLimits: BodyLimits;
   readonly bodyBudget: BodyBudget;
@@ -147,7 +152,11 @@ type Keyed = Extract<Route, { kind: "models" | "model" | "balance" | "request" |
 async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
   const { request, response, requestId, parts } = visit;
   const authentication = authenticate(request, parts.keys);
-  if (!authentication.ok) return turnAway(visit, relayError(authentication.code, authentication.message), { "www-authenticate": "Bearer" });
+  if (!authentication.ok) {
+    if (authentication.code === "key_invalid" && parts.mayLackKeys())
+      return turnAway(visit, relayError("store_unavailable", "Whether this key is good cannot be told right now.", { retryAfterS: 5 }));
+    return turnAway(visit, relayError(authentication.code, authentication.message), { "www-authenticate": "Bearer" });
+  }
   visit.key = authentication.key;
   const scope = scopeOf(route);
   const grant = mayUse(
@@ -216,11 +225,12 @@ function notAllowed(model: string): RelayError {
 
 async function sendBalance(visit: Visit, accountId: string, shape: "wallet" | "infos"): Promise<void> {
   const balance = await readBalance(visit.parts.chat.till, accountId);
-  if (balance === "store_unavailable")
+  const given = shape === "wallet" ? 0n : await visit.parts.givenTo(accountId).catch(() => "store_unavailable" as const);
+  if (balance === "store_unavailable" || given === "store_unavailable")
     return turnAway(visit, relayError("store_unavailable", "The ledger does not answer.", { retryAfterS: 5 }));
   // An account that does not pay has no balance, and always enough.
   const shown = balance ?? shownBalance({ accountId, balanceNanos: 0n, heldNanos: 0n, availableNanos: 0n });
-  const body = shape === "wallet" ? { ...shown, metered: balance !== null } : infosShape(shown, balance === null);
+  const body = shape === "wallet" ? { ...shown, metered: balance !== null } : infosShape(shown, given, balance === null);
   sendJson(visit.response, 200, body, { "x-request-id": visit.requestId });
 }
 
@@ -231,8 +241,12 @@ async function sendReceipt(visit: Visit, accountId: string, id: string): Promise
   sendJson(visit.response, 200, shownReceipt(id, file), { "x-request-id": visit.requestId });
 }
 
-function infosShape(shown: ShownBalance, isFree: boolean): unknown {
-  const info = { currency: shown.currency, total_balance: shown.balance, granted_balance: "0.00", topped_up_balance: shown.balance };
+/** What is owed is owed of what was paid for. */
+function infosShape(shown: ShownBalance, given: bigint, isFree: boolean): unknown {
+  const total = BigInt(shown.balance_nanos);
+  const granted = given < total ? given : total < 0n ? 0n : total;
+  const [granted_balance, topped_up_balance] = [granted, total - granted].map((amount) => formatUsd(nanos(amount)));
+  const info = { currency: shown.currency, total_balance: shown.balance, granted_balance, topped_up_balance };
   return { is_available: isFree || BigInt(shown.available_nanos) > 0n, balance_infos: [info] };
 }
 

@@ -86,8 +86,10 @@ function limitError({ name, dimension, limit, waitMs }: Extract<Refused, { kind:
   const wait = { retryAfterS: clampRetryAfter(retryAfterMs), retryAfterMs };
   if (waitMs > WINDOW_WAIT_MS_MAX)
     return relayError(code, `The limit ${name} is ${limit}, and this request alone is larger.`, { ...wait, shouldRetry: false });
-  if (dimension === "in_flight")
-    return relayError(code, `The limit ${name} is ${limit}: so many requests are running. Let one end first.`, wait);
+  if (dimension === "in_flight") {
+    const quota = { kind: "in-flight", limit: String(limit), remaining: "0", resetMs: retryAfterMs } as const;
+    return relayError(code, `The limit ${name} is ${limit}: so many requests are running. Let one end first.`, { ...wait, quota });
+  }
   return relayError(code, `The limit ${name} is ${limit} in any minute. There is room again in ${durationText(waitMs)}.`, wait);
 }
 

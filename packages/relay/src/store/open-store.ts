@@ -43,8 +43,12 @@ export interface Books {
   readonly rows: RowStore;
   readonly files: RequestFiles;
   readonly prices: PriceStore;
+  /** Nano-USD left of the credit that an account was given and did not pay for. */
+  readonly givenTo: (accountId: string) => Promise<bigint>;
   /** Accounts and keys as they are stored. */
   readonly records: ControlRecords;
+  /** True while other relays may have changed what is not known here: the database that they share does not answer. */
+  readonly mayBeBehind: () => boolean;
   /** Calls back with what other relays change from now on. */
   watch(onRecords: (records: ControlRecords) => void): void;
   /** Stores what waits, and lets go of everything. */
@@ -96,7 +100,9 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
     const prices: PriceStore = {
       keepPrice: async (id, version) => (await store.write([{ kind: "price", id, version, at: Date.now() }])) === null,
     };
-    return { store, access: accessStore(store), ledger, rows, files, prices, records, watch, close };
+    const givenTo: Books["givenTo"] = (accountId) => store.query("given", { accountId });
+    const mayBeBehind = (): boolean => isShared && store.trouble !== null;
+    return { store, access: accessStore(store), ledger, rows, files, prices, givenTo, records, mayBeBehind, watch, close };
   } catch (error) {
     await close();
     throw error;

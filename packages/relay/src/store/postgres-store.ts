@@ -30,7 +30,15 @@ const SUMMARIES_MAX = 50;
 const LOOKUP_WITHIN_MS = 3_000;
 const LOOKUPS_MAX = 1_000;
 /** What is found by its key: requests, log-ins and the sweeper do not wait behind a summary. */
-const LOOKUPS: ReadonlySet<QueryName> = new Set(["request", "requestDetail", "member", "accountClash", "expiredAccounts", "deadNodes"]);
+const LOOKUPS: ReadonlySet<QueryName> = new Set([
+  "request",
+  "requestDetail",
+  "member",
+  "accountClash",
+  "given",
+  "expiredAccounts",
+  "deadNodes",
+]);
 const CLOSE_WITHIN_MS = 10_000;
 
 export interface PostgresStoreSettings {

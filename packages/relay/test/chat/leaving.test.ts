@@ -103,6 +103,22 @@ describe("a client that leaves", () => {
     expect(row["output_tokens"]).toBeGreaterThanOrEqual(10);
   });
 
+  test("is read on for only where no more than a hundred others are; further calls end at once", { timeout: 30_000 }, async () => {
+    const endless = { fault: { kind: "endless-stream" }, ratePerSecond: 5 } as const;
+    await start({ a: { onDisconnect: { mode: "drain", forMs: 20_000, bytesMax: 1_000_000 }, simulator: { scenario: endless } } });
+    const counts = relay.simulators["a"]?.counts;
+    const leave = new AbortController();
+    const answers = Array.from({ length: 103 }, () => call(relay, { signal: leave.signal }).catch(() => null));
+    await until(() => counts?.openRequests === 103, 10_000);
+    leave.abort();
+    await Promise.all(answers);
+    await until(() => counts?.openRequests === 100, 5_000);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(counts?.openRequests).toBe(100);
+    await relay.row(3);
+    expect(relay.rows("requests").map((row) => row["end_reason"])).toEqual(["client_gone", "client_gone", "client_gone"]);
+  });
+
   test("is read on for no longer than `drain` allows", async () => {
     const endless = { fault: { kind: "endless-stream" }, ratePerSecond: 50 } as const;
     await start({ a: { onDisconnect: { mode: "drain", forMs: 300, bytesMax: 1_000_000 }, simulator: { scenario: endless } } });

@@ -76,6 +76,40 @@ async function doAll(ask: AskJson, say: (...words: string[]) => Promise<Ran>): P
   expect(await ask("audit", "verify")).toEqual({ ok: true, entries: 5, head, broken: null });
 }
 
+/** One account and its key, from their first day to their last. */
+async function liveAndEnd(ask: AskJson, say: (...words: string[]) => Promise<Ran>): Promise<void> {
+  const id = String((await ask("account", "create", "customer", "--metered"))["id"]);
+  expect(await ask("credit", "grant", id, "2.50", "--reason", "hello")).toMatchObject({ account_id: id, balance: "2.50" });
+  expect((await say("credit", "grant", id, "1.00", "--reason", "more")).out).toBe("3.50\n");
+  expect(await ask("credit", "show", id)).toMatchObject({ balance: "3.50", held: "0.00", available: "3.50", balance_nanos: "3500000000" });
+  expect(await ask("account", "show", id)).toMatchObject({ id, name: "customer", metered: true, status: "active" });
+  expect(dataOf(await ask("account", "list")).map((account) => account["id"])).toContain(id);
+  expect((await say("account", "list")).out.split("\n")[0]).toMatch(/^ID +NAME +METERED +TIER +STATUS +CREATED_AT$/);
+
+  const old = await ask("key", "create", "--account", id, "--models", "a", "--budget", "day=1.00");
+  const made = await ask("key", "rotate", String(old["id"]), "--overlap", "60");
+  expect(made).toMatchObject({ replaces: old["id"], models: ["a"], budgets: [{ period: "day", cap: "1.00" }], expires_at: null });
+  expect(made["key"]).not.toBe(old["key"]);
+  const end = dataOf(await ask("key", "list")).find((key) => key["id"] === old["id"])?.["expires_at"];
+  expect(Math.abs(Date.parse(String(end)) - Date.now() - 60_000)).toBeLessThan(30_000);
+  expect((await say("key", "rotate", String(made["id"]))).out).toMatch(/^sk-mr-\w{49}\n$/);
+
+  expect(await say("account", "close", id)).toEqual({ code: 0, out: `closed ${id}\n`, err: "" });
+  expect(await ask("account", "show", id)).toMatchObject({ status: "closed" });
+  expect(await say("key", "create", "--account", id)).toEqual({ code: 1, out: "", err: "millrace: A closed account gets no keys.\n" });
+  expect(await say("account", "close", "acc_none")).toMatchObject({ code: 1, out: "" });
+}
+
+test(
+  "an account is made, paid into, shown, given keys and closed, on a data directory",
+  async () => {
+    const cwd = newDir();
+    const say = (...words: string[]): Promise<Ran> => run(words, { cwd });
+    await liveAndEnd(async (...words) => jsonOf(await say(...words, "--json")), say);
+  },
+  MINUTES,
+);
+
 test(
   "on a data directory that no relay uses, and what was altered in the audit is named",
   async () => {
@@ -112,6 +146,15 @@ describe("through a running relay", () => {
     async () => {
       const say = (...words: string[]): Promise<Ran> => run(words, { env });
       await doAll(async (...words) => jsonOf(await say(...words, "--json")), say);
+    },
+    MINUTES,
+  );
+
+  test(
+    "an account is made, paid into, shown, given keys and closed",
+    async () => {
+      const say = (...words: string[]): Promise<Ran> => run(words, { env });
+      await liveAndEnd(async (...words) => jsonOf(await say(...words, "--json")), say);
     },
     MINUTES,
   );

@@ -143,6 +143,10 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
     const statement = await plane.made("GET", `accounts/${shop}/statement?from=2020-01-01T00:00:00Z`);
     expect(statement).toMatchObject({ opening: "0.00", closing_nanos: balance["balance_nanos"], from: "2020-01-01T00:00:00.000Z" });
     expect(sum(dataOf({ data: statement["by_code"] }), "amount_nanos")).toBe(BigInt(String(balance["balance_nanos"])));
+    const usage = dataOf({ data: statement["by_code"] }).filter((row) => String(row["code"]).startsWith("usage"));
+    const charged = (await plane.all(`requests?account_id=${shop}`)).filter((row) => row["charge_nanos"] !== null);
+    expect(sum(usage, "amount_nanos")).toBe(-sum(charged, "charge_nanos"));
+    expect(charged.length).toBe(3);
     const past = await plane.made("GET", `accounts/${shop}/statement?from=2020-01-01T00:00:00Z&to=2021-01-01T00:00:00Z`);
     expect(past).toMatchObject({ opening: "0.00", by_code: [], closing: "0.00" });
     expect((await plane.ask("GET", `accounts/${shop}/statement?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z`)).status).toBe(400);

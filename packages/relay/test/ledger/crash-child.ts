@@ -6,7 +6,7 @@ import type { LedgerStore } from "../../src/ledger/ledger.ts";
 import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
 import { SqliteLedger } from "../../src/store/ledger-sqlite.ts";
 import type { Write } from "../../src/store/writes.ts";
-import { hold, settle } from "./operations.ts";
+import { credit, hold, ORDER_NANOS, settle } from "./operations.ts";
 import { openSqlite } from "./sqlite-file.ts";
 
 const WORKERS = 20;
@@ -42,4 +42,13 @@ async function work(worker: number): Promise<never> {
   for (let n = 0; ; n++) await request(`req_${place.life}_${worker}_${n}`, n);
 }
 
-await Promise.all(Array.from({ length: WORKERS }, (_, worker) => work(worker)));
+/** Confirms the same orders in every life, each of them twice at once, as who is paid through tells of a payment again and again. */
+async function pay(): Promise<never> {
+  for (let n = 0; ; n++) {
+    const reference = `order_${n}`;
+    const results = await Promise.all([1, 2].map(() => ledger.ask(credit(reference, ORDER_NANOS))));
+    if (results.some((result) => result.ok)) say(`credited ${reference} ${ORDER_NANOS}`);
+  }
+}
+
+await Promise.all([pay(), ...Array.from({ length: WORKERS }, (_, worker) => work(worker))]);

@@ -11,7 +11,7 @@ import { SqliteLedger } from "../../src/store/ledger-sqlite.ts";
 import { BIGINT_TYPES } from "../../src/store/postgres-session.ts";
 import pg from "pg";
 import { postgresIsDue } from "../support/postgres.ts";
-import { credit, must } from "./operations.ts";
+import { credit, must, ORDER_NANOS } from "./operations.ts";
 import { openSqlite } from "./sqlite-file.ts";
 import { newPostgresSchema, sharedPostgres } from "./stores.ts";
 
@@ -62,7 +62,14 @@ async function expectWhole(survivor: Survivor, query: Query, heard: Heard): Prom
   const [wallet] = await query("SELECT held FROM wallets");
   expect(wallet?.["held"]).toBe(0n);
   const rows = new Map((await query("SELECT id, state, charged, checkpoint_charge FROM holds")).map((row) => [row["id"], row]));
+  const paid = await query("SELECT id, amount FROM transfers WHERE code = 'topup' AND id LIKE 'credit:order%'");
+  expect(paid.filter((row) => row["amount"] !== ORDER_NANOS)).toEqual([]);
+  const orders = new Set(paid.map((row) => row["id"]));
   for (const [id, { word, nanos }] of heard) {
+    if (word === "credited") {
+      expect([id, orders.has(`credit:${id}`)]).toEqual([id, true]);
+      continue;
+    }
     const row = rows.get(id);
     if (row === undefined) throw new Error(`${id} was acknowledged as ${word} and is lost`);
     if (word === "settled" || word === "voided") expect([id, row["state"], row["charged"]]).toEqual([id, word, nanos]);

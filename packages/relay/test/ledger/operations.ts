@@ -4,6 +4,8 @@ import type { CreditOperation, Done, HoldOperation, Operation, Result, SettleOpe
 /** Noon of a Sunday in UTC: hours away from a new day, a day away from a new week. */
 export const NOON = Date.UTC(2026, 10, 22, 12);
 export const DAY_MS = 86_400_000;
+/** What the orders of a process that is killed are for. */
+export const ORDER_NANOS = 7n;
 
 export function hold(id: string, amountNanos: bigint, more: Partial<HoldOperation> = {}): HoldOperation {
   return {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import pg from "pg";
 import type { ClientConfig } from "pg";
 import { Ledger } from "../../src/ledger/ledger.ts";
-import type { Operation } from "../../src/ledger/operation.ts";
+import type { Operation, Result } from "../../src/ledger/operation.ts";
 import type { Seat } from "../../src/store/ledger-commit.ts";
 import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
 import { PostgresStore } from "../../src/store/postgres-store.ts";
@@ -145,6 +145,34 @@ if (postgresIsDue()) {
     expect(await open[0]?.audit()).toEqual([]);
     await Promise.all(relays.map((relay) => relay.close()));
   });
+
+  test(
+    "an order that several relays confirm at once, again and again, credits once, and is one's of its account",
+    { timeout: 30_000 },
+    async () => {
+      const relays = [connect("directly"), connect("directly"), connect("directly")];
+      await prepare(relays[0]!, ["acme", "other"]);
+      for (let order = 0; order < 20; order++) {
+        const ask = (relay: PostgresLedger, n: number): Promise<Result[]> =>
+          relay.commit(SEAT, [
+            credit(`order-${order}`, 100n, { accountId: n % 5 === 4 ? "other" : "acme" }),
+            credit(`order-${order}`, 101n),
+          ]);
+        const results = await Promise.all(Array.from({ length: 15 }, (_, n) => ask(relays[n % 3]!, n)));
+        const words = results.map((result) => word(result[0])).filter((each) => each !== "reference_used");
+        expect(words.filter((each) => each === "ok").length).toBe(1);
+        expect(results.every((result) => word(result[1]) === "reference_used")).toBe(true);
+      }
+      const client = new pg.Client(connection);
+      await client.connect();
+      const { rows } = await client.query(
+        "SELECT count(*)::int AS n, sum(amount)::int AS amount FROM transfers WHERE id LIKE 'credit:order-%'",
+      );
+      await client.end();
+      expect(rows).toEqual([{ n: 20, amount: 2_000 }]);
+      expect(await relays[0]!.audit()).toEqual([]);
+    },
+  );
 
   test("of a settlement and a peer's recovery at the same moment one wins, and the other finds it done", { timeout: 60_000 }, async () => {
     const [mine, peer] = [connect("directly"), connect("directly")];

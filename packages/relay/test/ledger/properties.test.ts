@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Operation, Result } from "../../src/ledger/operation.ts";
-import type { LedgerState } from "../../src/ledger/state.ts";
+import type { LedgerState, Wallet } from "../../src/ledger/state.ts";
+import { readStatement } from "../../src/store/ledger-read.ts";
 import { BUDGETS, CORRECTIONS, HOLDS, LOTS, NODES, REFUNDS, TRANSFERS, WALLETS, WINDOWS } from "../../src/store/ledger-shapes.ts";
 import { objectOf, selectOf } from "../../src/store/sql-shape.ts";
 import type { Shape } from "../../src/store/sql-shape.ts";
@@ -72,7 +73,28 @@ class Comparison {
     await this.flush();
     expect(await this.#store.audit()).toEqual([]);
     const state = this.#memory.state;
+    for (const wallet of state.wallets.values()) await this.#compareStatements(wallet, state);
     for (const shape of [WALLETS, LOTS, BUDGETS, WINDOWS, TRANSFERS, CORRECTIONS, REFUNDS, NODES, HOLDS]) await this.#compare(shape, state);
+  }
+
+  /** Of three stretches of time that follow each other; usage is what the account's requests were charged, and nothing else is. */
+  async #compareStatements({ id, balanceNanos }: Wallet, state: LedgerState): Promise<void> {
+    const times = [...state.transfers.values()].map((transfer) => transfer.createdAtMs).toSorted((a, b) => a - b);
+    const cuts = [0, times[times.length >> 2] ?? 1, times[times.length >> 1] ?? 2, Number.MAX_SAFE_INTEGER];
+    const usage = new Map<string, bigint>();
+    let closing = 0n;
+    for (const [at, fromMs] of cuts.slice(0, -1).entries()) {
+      const statement = await this.#store.read?.(() => readStatement(id, fromMs, cuts[at + 1] ?? 0));
+      if (statement === undefined) throw new Error("this is a database");
+      expect(statement.openingNanos).toBe(closing);
+      closing = statement.closingNanos;
+      for (const [code, nanos] of statement.byCode) usage.set(code, (usage.get(code) ?? 0n) + nanos);
+    }
+    expect(closing).toBe(balanceNanos);
+    const holds = [...state.holds.values()].filter((hold) => hold.walletId === id);
+    const corrected = holds.map((hold) => state.corrections.get(hold.id)?.deltaNanos ?? 0n);
+    expect(-(usage.get("usage") ?? 0n) - (usage.get("usage_promo") ?? 0n)).toBe(sumOf(holds.map((hold) => hold.chargedNanos ?? 0n)));
+    expect(-(usage.get("correction") ?? 0n)).toBe(sumOf(corrected));
   }
 
   async #compare(shape: Shape<{ id: string }>, state: LedgerState): Promise<void> {
@@ -86,6 +108,10 @@ class Comparison {
   #seat(): void {
     this.#store.seat = { node: "node_1", epoch: this.#epoch, leaseMs: LEASE_MS };
   }
+}
+
+function sumOf(amounts: readonly bigint[]): bigint {
+  return amounts.reduce((sum, amount) => sum + amount, 0n);
 }
 
 function without(row: object, key: string): object {

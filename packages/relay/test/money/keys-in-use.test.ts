@@ -1,4 +1,5 @@
 import { request } from "node:http";
+import { parseUsd } from "@millrace/wire/money";
 import { afterEach, describe, expect, test } from "vitest";
 import { until } from "../simulator/raw-client.ts";
 import { call, errorOf, readStream } from "../support/call.ts";
@@ -100,6 +101,9 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
     const last = await shop.ask();
     expect([last.status, last.headers["x-should-retry"]]).toEqual([429, "false"]);
     expect(Number(last.headers["retry-after"])).toBeLessThanOrEqual(60);
+    expect(last.headers["x-ratelimit-limit-budget"]).toBe("1.00");
+    expect(parseUsd(String(last.headers["x-ratelimit-remaining-budget"]))).toEqual({ value: DOLLAR - BigInt(String(full?.["spent"])) });
+    expect(last.headers["x-ratelimit-reset-budget"]).toMatch(/^\d+m\d+s$/);
   });
 
   test("a key of an account that does not pay has a budget all the same, and its account owes nothing", async () => {

@@ -4,6 +4,7 @@ import { until } from "../simulator/raw-client.ts";
 import { call, errorOf, readStream } from "../support/call.ts";
 import { DATABASES } from "../support/databases.ts";
 import { ADMIN_TOKEN } from "../support/start-relay.ts";
+import { credit } from "../ledger/operations.ts";
 import { costOf, DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
@@ -173,11 +174,21 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
   });
 
   test("balances have DeepSeek's shape at DeepSeek's address, and an account that does not pay always has enough", async () => {
-    shop = await open("4.20", { text: "x" });
-    expect((await shop.get("/user/balance")).json).toEqual({
-      is_available: true,
-      balance_infos: [{ currency: "USD", total_balance: "4.20", granted_balance: "0.00", topped_up_balance: "4.20" }],
+    shop = await open("4.20", { text: "x", tokens: { prompt: 1_000, completion: 100 } });
+    const told = async (): Promise<unknown> => (await shop.get("/user/balance")).json;
+    const infos = (total: string, granted: string, toppedUp: string): unknown => ({
+      is_available: total !== "0.00",
+      balance_infos: [{ currency: "USD", total_balance: total, granted_balance: granted, topped_up_balance: toppedUp }],
     });
+    expect(await told()).toEqual(infos("4.20", "4.20", "0.00"));
+    const paid = credit("order-1", 2n * DOLLAR, { accountId: shop.id });
+    expect((await shop.relay.books.ledger.ask(paid)).ok).toBe(true);
+    expect(await told()).toEqual(infos("6.20", "4.20", "2.00"));
+    // 1.20 a request: what was given goes first.
+    for (let i = 0; i < 4; i++) await shop.ask();
+    expect(await told()).toEqual(infos("1.40", "0.00", "1.40"));
+    for (let i = 0; i < 2; i++) await shop.ask();
+    expect(await told()).toEqual(infos("0.00", "0.00", "0.00"));
     expect((await shop.get("/user/balance", shop.relay.key)).json).toMatchObject({ is_available: true });
   });
 });

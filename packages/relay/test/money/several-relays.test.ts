@@ -67,7 +67,15 @@ describe.runIf(postgresIsDue())("several relays on one PostgreSQL", () => {
     await shop.admin("POST", `accounts/${shop.id}/credits`, { amount: tenHolds, reason: "ten", reference: "ten" });
     const ports = [shop.relay.port, ...others.map((other) => other.port)];
     await until(() => others.every((other) => other.app.keys.find(shop.keyId) !== undefined), 2_000);
+    const samples: bigint[] = [];
+    const sampling = setInterval(
+      () => void shop.balance().then((seen) => samples.push(BigInt(seen.balance_nanos) - BigInt(seen.held_nanos))),
+      20,
+    );
     const answers = await Promise.all(Array.from({ length: 300 }, (_, i) => call({ port: ports[i % 3]!, key: shop.key }, { body: SMALL })));
+    clearInterval(sampling);
+    expect(samples.length).toBeGreaterThan(10);
+    expect(samples.filter((available) => available < 0n)).toEqual([]);
     expect(answers.filter((answer) => answer.status === 200).length).toBe(10);
     expect(answers.filter((answer) => answer.status === 402).length).toBe(290);
     expect(shop.simulator.counts.requests).toBe(10);

@@ -2,18 +2,23 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import pg from "pg";
 import { afterEach, describe, expect, test } from "vitest";
-import { errorOf, readStream } from "../support/call.ts";
+import { call, errorOf, readStream } from "../support/call.ts";
 import { urlOf } from "../support/databases.ts";
 import type { TestDatabase } from "../support/databases.ts";
 import { postgresIsDue, queryPostgres, startPostgres } from "../support/postgres.ts";
 import type { TestPostgres } from "../support/postgres.ts";
+import { startRelay } from "../support/start-relay.ts";
+import type { TestRelay } from "../support/start-relay.ts";
 import { until } from "../simulator/raw-client.ts";
-import { costOf, DOLLAR, Shop, SMALL } from "./shop.ts";
+import { costOf, DOLLAR, PRICES, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
 let server: TestPostgres;
+let other: TestRelay | null = null;
 
 afterEach(async () => {
+  await other?.close();
+  other = null;
   await shop.close();
   await server.stop();
 });
@@ -53,6 +58,23 @@ describe.runIf(postgresIsDue())("while PostgreSQL does not answer", () => {
       { end_reason: "refused", n: 21n },
     ]);
     expect(await shop.balance()).toMatchObject({ balance_nanos: String(5n * DOLLAR - 2n * 20_000_000n), held_nanos: "0" });
+  });
+
+  test("a key that another relay made just before is told to wait, not that it is none", { timeout: 60_000 }, async () => {
+    shop = await Shop.open("5.00", { text: "x" }, { database: await database() });
+    const beside = await startRelay({ upstreams: { a: { baseUrl: shop.simulator.url } }, prices: PRICES, database: shop.database });
+    other = beside;
+    const askOther = (key: string): ReturnType<typeof call> => call({ port: beside.port, key }, { body: SMALL });
+    expect(errorOf(await askOther("sk-nobodys-0123456789")).code).toBe("key_invalid");
+    const key = String((await shop.admin("POST", "keys", { account_id: shop.id }))["key"]);
+    const start = await server.kill();
+    await until(() => beside.books.store.trouble !== null);
+    const refused = await askOther(key);
+    expect([refused.status, errorOf(refused).code, refused.headers["retry-after"]]).toEqual([503, "store_unavailable", "5"]);
+    expect(errorOf(await askOther("no key at all")).code).toBe("key_malformed");
+    await start();
+    await expect.poll(async () => (await askOther(key)).status, { timeout: 10_000 }).toBe(200);
+    expect(errorOf(await askOther("sk-nobodys-0123456789")).code).toBe("key_invalid");
   });
 
   test("a server that hangs makes nobody wait for more than seconds, and soon nobody at all", { timeout: 60_000 }, async () => {
