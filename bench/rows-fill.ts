@@ -22,7 +22,7 @@ export async function fillRows(run: Run, dialect: Dialect, count: number, toMs: 
     const requests = Array.from({ length: Math.min(BATCH, count - first) }, (_, at) =>
       requestOf(first + at, fromMs + Math.floor(((first + at) / count) * DAYS * DAY_MS), random),
     );
-    const outcome = await run(() => transaction(() => writeRequests(dialect, requests, requests.map(attemptOf))));
+    const outcome = await run(() => transaction((isAgain) => writeRequests(dialect, requests, requests.map(attemptOf), isAgain)));
     if (!outcome.ok) throw new Error(outcome.reason);
     if (process.stderr.isTTY && (first / BATCH) % 100 === 0) process.stderr.write(`\rfilling: ${first} of ${count} rows`);
   }

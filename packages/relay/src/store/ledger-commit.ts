@@ -40,7 +40,7 @@ export type Riders = readonly (readonly Write[] | undefined)[];
  */
 export function* commitBatch(settings: CommitSettings, seat: Seat, operations: readonly Operation[], riders: Riders = []): Sql<Result[]> {
   if (operations.length === 0) return [];
-  const outcome = yield* transaction(() => decideAndWrite(settings, seat, operations, riders));
+  const outcome = yield* transaction((isAgain) => decideAndWrite(settings, seat, operations, riders, isAgain));
   if (outcome.ok) return outcome.value;
   if (outcome.isLocked) throw new RowsLocked(outcome.reason);
   if (outcome.isEverybody) return operations.map(() => ({ ok: false, code: "store_unavailable", reason: outcome.reason }));
@@ -50,7 +50,13 @@ export function* commitBatch(settings: CommitSettings, seat: Seat, operations: r
   return [...first, ...(yield* commitBatch(settings, seat, operations.slice(middle), riders.slice(middle)))];
 }
 
-function* decideAndWrite(settings: CommitSettings, seat: Seat, operations: readonly Operation[], riders: Riders): Sql<Result[]> {
+function* decideAndWrite(
+  settings: CommitSettings,
+  seat: Seat,
+  operations: readonly Operation[],
+  riders: Riders,
+  isAgain: boolean,
+): Sql<Result[]> {
   const nodes = yield* loadNodes(settings.dialect, operations, seat.node);
   const nowMs = settings.now === null ? yield* databaseNow(settings.dialect) : settings.now();
   const state = yield* loadState(settings.dialect, operations, nodes, nowMs);
@@ -62,7 +68,7 @@ function* decideAndWrite(settings: CommitSettings, seat: Seat, operations: reado
   });
   yield* writeChanges(settings.dialect, changes);
   const writes = results.flatMap((result, at) => writesOf(riders[at], result));
-  yield* applyWrites(settings.dialect, [...writes, ...recoveredRows(changes)]);
+  yield* applyWrites(settings.dialect, [...writes, ...recoveredRows(changes)], isAgain);
   return results;
 }
 

@@ -68,13 +68,27 @@ export const RECOVERED = "recovered";
 const CONTENT = Object.keys(REQUESTS.fields).filter((key) => key !== "id") as (keyof StoredRequest)[];
 const KEY: readonly (keyof StoredRequest)[] = ["id"];
 
+/** The count of what was written tells that one was there. */
+const UNLESS_THERE = "ON CONFLICT (id) DO NOTHING";
+
 /**
  * Stores requests that are not stored yet. One that was made from its hold gives way to the true one, and one that was stored
  * so late that nobody heard of it to how the answer ended then.
  * @param attempts of all of them.
+ * @param mayBeThere looks for those that are stored already. Nearly none ever is, and it costs as much as storing them.
+ * @throws {GuardFailed} when one is there that was not looked for.
  */
-export function* writeRequests(dialect: Dialect, given: readonly StoredRequest[], attempts: readonly StoredAttempt[]): Sql<void> {
+export function* writeRequests(
+  dialect: Dialect,
+  given: readonly StoredRequest[],
+  attempts: readonly StoredAttempt[],
+  mayBeThere: boolean,
+): Sql<void> {
   const requests = [...new Map(given.map((request) => [request.id, request])).values()];
+  if (!mayBeThere) {
+    yield* addRequests(dialect, requests, attempts);
+    return yield* addSums(dialect, requests, []);
+  }
   const found = yield* readAmong(
     dialect,
     selectOf(REQUESTS),
@@ -87,12 +101,6 @@ export function* writeRequests(dialect: Dialect, given: readonly StoredRequest[]
     const before = known.get(request.id);
     return before !== undefined && givesWay(before, request);
   });
-  yield* insertRows(
-    dialect,
-    REQUESTS.table,
-    columnsOf(REQUESTS),
-    added.map((request) => valuesOf(REQUESTS, request)),
-  );
   yield* updateRows(
     dialect,
     REQUESTS.table,
@@ -103,14 +111,20 @@ export function* writeRequests(dialect: Dialect, given: readonly StoredRequest[]
   // What was stored late has its attempts already; what was made from a hold has none.
   const fromHolds = replaced.filter((request) => known.get(request.id)?.marks === RECOVERED);
   const written = new Set([...added, ...fromHolds].map((request) => request.id));
-  yield* insertRows(
+  yield* addRequests(
     dialect,
-    ATTEMPTS.table,
-    columnsOf(ATTEMPTS),
-    attempts.filter((attempt) => written.has(attempt.requestId)).map((attempt) => valuesOf(ATTEMPTS, attempt)),
+    added,
+    attempts.filter((attempt) => written.has(attempt.requestId)),
   );
   const gone = replaced.flatMap((request) => known.get(request.id) ?? []);
   yield* addSums(dialect, [...added, ...replaced], gone);
+}
+
+function* addRequests(dialect: Dialect, requests: readonly StoredRequest[], attempts: readonly StoredAttempt[]): Sql<void> {
+  const rows = requests.map((request) => valuesOf(REQUESTS, request));
+  yield* upsertRows(dialect, REQUESTS.table, columnsOf(REQUESTS), rows, UNLESS_THERE);
+  const ofAttempts = attempts.map((attempt) => valuesOf(ATTEMPTS, attempt));
+  yield* insertRows(dialect, ATTEMPTS.table, columnsOf(ATTEMPTS), ofAttempts);
 }
 
 function givesWay(before: StoredRequest, request: StoredRequest): boolean {

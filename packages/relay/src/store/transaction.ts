@@ -14,12 +14,15 @@ export type Outcome<T> =
    */
   | { readonly ok: false; readonly isEverybody: boolean; readonly isLocked: boolean; readonly reason: string };
 
-/** @throws when the connection is lost: then the outcome is unknown. */
-export function* transaction<T>(work: () => Sql<T>): Sql<Outcome<T>> {
+/**
+ * @param work what is done in it; `isAgain` says that it was tried before and lost, or met rows that it had not looked for.
+ * @throws when the connection is lost: then the outcome is unknown.
+ */
+export function* transaction<T>(work: (isAgain: boolean) => Sql<T>): Sql<Outcome<T>> {
   for (let tries = 1; ; tries++) {
     try {
       yield { kind: "begin" };
-      const value = yield* work();
+      const value = yield* work(tries > 1);
       yield { kind: "commit" };
       return { ok: true, value };
     } catch (error) {

@@ -30,8 +30,9 @@ export function isDecided(write: Write): boolean {
 /**
  * Within a transaction. What several relays contend for comes in one order, so that they never wait in a circle: the count
  * of changes, the audit's chain, the sums of requests.
+ * @param mayBeThere see `writeRequests`.
  */
-export function* applyWrites(dialect: Dialect, writes: readonly Write[]): Sql<void> {
+export function* applyWrites(dialect: Dialect, writes: readonly Write[], mayBeThere: boolean): Sql<void> {
   const notes: AuditNote[] = [];
   const rows: RequestRow[] = [];
   let version: number | null = null;
@@ -59,7 +60,7 @@ export function* applyWrites(dialect: Dialect, writes: readonly Write[]): Sql<vo
     }
   }
   yield* appendNotes(dialect, notes);
-  if (rows.length > 0) yield* writeRequests(dialect, rows.map(storedRequest), rows.flatMap(storedAttempts));
+  if (rows.length > 0) yield* writeRequests(dialect, rows.map(storedRequest), rows.flatMap(storedAttempts), mayBeThere);
 }
 
 /** The counter's lock puts changes in the order of their commits: whoever has seen a version has seen all before it. */
@@ -127,7 +128,7 @@ interface WriteFailure {
  */
 export function* commitWrites(dialect: Dialect, units: readonly (readonly Write[])[]): Sql<WriteOutcome[]> {
   if (units.length === 0) return [];
-  const outcome = yield* transaction(() => applyWrites(dialect, units.flat()));
+  const outcome = yield* transaction((isAgain) => applyWrites(dialect, units.flat(), isAgain));
   if (outcome.ok) return units.map(() => null);
   const { reason, isEverybody } = outcome;
   if (units.length === 1 || isEverybody) return units.map(() => ({ reason, isOwn: !isEverybody }));
