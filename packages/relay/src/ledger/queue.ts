@@ -1,5 +1,5 @@
 /**
- * Group commit: what is asked in one turn of the event loop, and what is asked while a batch commits, makes the next batch.
+ * Group commit: what is asked while a batch commits makes the next one. Nothing waits for company: what comes first goes at once.
  * Answers, refusals included, leave when the batch is committed.
  */
 import type { Operation, Result } from "./operation.ts";
@@ -107,7 +107,7 @@ export class LedgerQueue<Rider> {
   #schedule(): void {
     if (this.#isScheduled || this.#inFlight > 0) return;
     this.#isScheduled = true;
-    setImmediate(() => void this.#send());
+    queueMicrotask(() => void this.#send());
   }
 
   async #send(): Promise<void> {
