@@ -126,6 +126,14 @@ export function answer(exchange: Exchange, sink: Sink, parts: ChatParts): Runnin
   };
 }
 
+/** What was written down of a request. */
+interface Kept {
+  readonly row: RequestRow;
+  readonly writtenOffNanos: bigint;
+  /** False when it may be lost, or when what is charged is not known yet: then the answer must not look finished. */
+  readonly isSafe: boolean;
+}
+
 class Story {
   readonly #exchange: Exchange;
   readonly #sink: Sink;
@@ -313,10 +321,14 @@ class Story {
 
   /** The row first, then the last frame: who saw `[DONE]` finds the row, whatever happens to this process. */
   async #complete(marks: readonly string[]): Promise<void> {
-    if (!(await this.#record(endOfComplete(this.#meter), null, marks))) {
-      this.#sink.fail(relayError("store_unavailable", "The relay could not record this answer.", { shouldRetry: false }));
-      return;
-    }
+    const kept = await this.#keep(endOfComplete(this.#meter), null, marks);
+    if (!kept.isSafe) this.#sink.fail(relayError("store_unavailable", "The relay could not record this answer.", { shouldRetry: false }));
+    else this.#sendLast();
+    // Nobody waits for the counts.
+    this.#count(kept);
+  }
+
+  #sendLast(): void {
     if (this.#exchange.request.isStream) return this.#out.end(DONE_FRAME);
     const body = this.#answered instanceof PlainAttempt ? this.#answered.body : null;
     if (!this.#sink.isOpen) this.#openPlain({ "content-length": String(body?.length ?? 0) });
@@ -328,11 +340,12 @@ class Story {
     await this.#record(endOfRefusal(error, failure), error.passed === null ? error.code : "invalid_request", []);
   }
 
-  /**
-   * Settlement and row, in one transaction. False when they are not safe, or when what is charged is not known yet: then the
-   * answer must not look finished.
-   */
-  async #record(endReason: EndReason, errorCode: string | null, marks: readonly string[]): Promise<boolean> {
+  async #record(endReason: EndReason, errorCode: string | null, marks: readonly string[]): Promise<void> {
+    this.#count(await this.#keep(endReason, errorCode, marks));
+  }
+
+  /** Settlement and row, in one transaction. */
+  async #keep(endReason: EndReason, errorCode: string | null, marks: readonly string[]): Promise<Kept> {
     const draft = this.#row(endReason, errorCode, marks);
     const ending = this.#bill?.endingOf(draft);
     const kept = this.#parts.rows.record(draft, ending).catch((error: unknown) => {
@@ -345,11 +358,14 @@ class Story {
     const isCharged = recorded?.isStored === true && recorded.chargedNanos !== null;
     const row = isCharged ? { ...draft, chargeNanos: String(recorded.chargedNanos) } : draft;
     const writtenOffNanos = recorded?.isStored === true ? recorded.writtenOffNanos : 0n;
+    return { row, writtenOffNanos, isSafe: recorded !== null && (recorded.isStored || ending === undefined) };
+  }
+
+  #count({ row, writtenOffNanos }: Kept): void {
     countRequest(this.#parts.metrics, row, this.#parts.labelOf(row.model), writtenOffNanos);
     if (writtenOffNanos > 0n)
       this.#parts.onTrouble(`request ${row.id} of ${row.accountId} cost ${formatUsd(nanos(writtenOffNanos))} USD more than there was`);
     this.#parts.onRow(row);
-    return recorded !== null && (recorded.isStored || ending === undefined);
   }
 
   #row(endReason: EndReason, errorCode: string | null, marks: readonly string[]): RequestRow {
