@@ -152,6 +152,7 @@ export class Draft {
   moveLot(lot: Lot, deltaNanos: Nanos, transferId: string): void {
     if (deltaNanos === 0n) return;
     lot.remainingNanos += deltaNanos;
+    lot.isUsedUp = lot.remainingNanos === 0n;
     this.lotMoves.push({ transferId, lotId: lot.id, deltaNanos });
   }
 

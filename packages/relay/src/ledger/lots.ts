@@ -71,9 +71,14 @@ function debtBefore(draft: Draft, wallet: Wallet, gainNanos: Nanos): Nanos {
 }
 
 /** A credit's new lot. What the wallet owes is repaid from it at once. To be called after the transfer. */
-export function bearLot(draft: Draft, wallet: Wallet, lot: Omit<Lot, "remainingNanos" | "walletId">, transferId: string): void {
+export function bearLot(
+  draft: Draft,
+  wallet: Wallet,
+  lot: Omit<Lot, "remainingNanos" | "isUsedUp" | "walletId">,
+  transferId: string,
+): void {
   const repaid = lesser(debtBefore(draft, wallet, lot.amountNanos), lot.amountNanos);
-  const born = { ...lot, walletId: wallet.id, remainingNanos: lot.amountNanos };
+  const born = { ...lot, walletId: wallet.id, remainingNanos: lot.amountNanos, isUsedUp: false };
   draft.addLot(born);
   draft.moveLot(born, -repaid, transferId);
 }
@@ -106,6 +111,7 @@ function strayLot(walletId: string, nanos: Nanos, source: { readonly transferId:
     reference: source.transferId,
     amountNanos: nanos,
     remainingNanos: nanos,
+    isUsedUp: false,
     priority: 100,
     isRefundable: false,
     expiresAtMs: null,

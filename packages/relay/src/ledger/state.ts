@@ -49,6 +49,8 @@ export interface Lot {
   readonly reference: string;
   readonly amountNanos: Nanos;
   remainingNanos: Nanos;
+  /** Nothing remains. Said apart from how much does, so that what lots are found by changes with it alone. */
+  isUsedUp: boolean;
   /** Lower is used first. */
   readonly priority: number;
   readonly isRefundable: boolean;

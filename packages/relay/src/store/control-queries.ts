@@ -113,7 +113,7 @@ export const CONTROL_QUERIES = {
     slice(LOTS, [["wallet_id = ?", walletIdOf(accountId)], past("(created_at, id) < (?, ?)", after)], "created_at DESC, id DESC", limit),
   /** What is left of credit that was given and not paid for. */
   given: function* (_dialect: Dialect, { accountId }: { accountId: string }): Sql<bigint> {
-    const sql = "SELECT CAST(SUM(remaining) AS BIGINT) AS total FROM lots WHERE wallet_id = ? AND kind <> 'paid' AND remaining > 0";
+    const sql = "SELECT CAST(SUM(remaining) AS BIGINT) AS total FROM lots WHERE wallet_id = ? AND kind <> 'paid' AND used_up = 0";
     const [row] = yield* read(sql, [walletIdOf(accountId)]);
     return (row?.["total"] as bigint | null | undefined) ?? 0n;
   },

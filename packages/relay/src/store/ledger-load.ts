@@ -6,7 +6,7 @@ import { windowAt } from "../ledger/window.ts";
 import { BUDGETS, CORRECTIONS, HOLDS, IDEMPOTENCY, LOT_MOVES, LOTS, NODES, REFUNDS, TRANSFERS, WALLETS, WINDOWS } from "./ledger-shapes.ts";
 import { among, lockRows, read, readAmong } from "./sql.ts";
 import type { Dialect, Sql } from "./sql.ts";
-import { objectOf, selectOf } from "./sql-shape.ts";
+import { columnsOf, objectOf, selectOf } from "./sql-shape.ts";
 import type { Shape } from "./sql-shape.ts";
 
 /** Everything but the nodes, which come first because their lock says who may hold. */
@@ -20,7 +20,7 @@ export function* loadState(
   const idempotency = yield* loadIdempotency(dialect, needs.keys);
   for (const entry of idempotency.values()) needs.holdIds.add(entry.holdId);
   for (const id of yield* openHoldsOfNodes(dialect, needs.recovered)) needs.holdIds.add(id);
-  const windowIdsByHold = yield* findHolds(dialect, needs);
+  const found = yield* findHolds(dialect, needs);
   yield* findRefunds(dialect, needs);
   const wallets = yield* loadLocked(dialect, WALLETS, needs.walletIds);
   const budgets = yield* loadLocked(dialect, BUDGETS, needs.budgetIds);
@@ -28,14 +28,13 @@ export function* loadState(
   const windows = yield* loadRows(dialect, WINDOWS, "id", needs.windowIds);
   const settledMoves = yield* loadSettledMoves(dialect, needs.corrected);
   for (const moves of settledMoves.values()) for (const move of moves) needs.lotIds.add(move.lotId);
-  const lots = yield* loadRows(dialect, LOTS, "wallet_id", wallets.keys(), " AND remaining > 0");
+  const lots = yield* loadRows(dialect, LOTS, "wallet_id", wallets.keys(), " AND used_up = 0");
   for (const [id, lot] of yield* loadRows(dialect, LOTS, "id", needs.lotIds)) lots.set(id, lot);
   const expired = [...lots.values()].filter((lot) => lot.expiredAfterHold !== null || (lot.expiresAtMs ?? Infinity) <= nowMs);
   const swept = new Set(expired.map((lot) => lot.walletId));
-  for (const [id, windowIds] of yield* openHoldsOfWallets(dialect, swept, needs.holdIds)) windowIdsByHold.set(id, windowIds);
-  const rows = yield* loadLocked(dialect, HOLDS, needs.holdIds);
-  const holds = new Map<string, Hold>();
-  for (const [id, row] of rows) holds.set(id, { ...row, windowIds: (windowIdsByHold.get(id) ?? []).toSorted() });
+  // What they may need is kept.
+  for (const [id, hold] of yield* readHolds(dialect, "h.wallet_id", swept, " AND h.state = 'open'")) found.set(id, hold);
+  const holds = yield* lockHolds(dialect, needs.holdIds, found);
   const closedIds = [...holds.values()].filter((hold) => hold.state !== "open").map((hold) => hold.id);
   return {
     wallets,
@@ -182,25 +181,41 @@ function* openHoldsOfNodes(dialect: Dialect, nodes: ReadonlySet<string>): Sql<st
 }
 
 /** Which wallets and windows the holds belong to: that never changes, so it is read before the locks that depend on it. */
-function* findHolds(dialect: Dialect, needs: Needs): Sql<Map<string, string[]>> {
-  const rows = yield* readAmong(
-    dialect,
-    "SELECT h.id, h.wallet_id, b.window_id FROM holds h LEFT JOIN hold_budgets b ON b.hold_id = h.id",
-    "h.id",
-    needs.holdIds,
-  );
-  const windowIdsByHold = new Map<string, string[]>();
-  for (const row of rows) {
-    if (row["wallet_id"] !== null) needs.walletIds.add(row["wallet_id"] as string);
-    const windowIds = windowIdsByHold.get(row["id"] as string) ?? [];
-    windowIdsByHold.set(row["id"] as string, windowIds);
-    if (row["window_id"] === null) continue;
-    const windowId = row["window_id"] as string;
-    windowIds.push(windowId);
-    needs.windowIds.add(windowId);
-    needs.budgetIds.add(windowId.slice(0, windowId.lastIndexOf("@")));
+function* findHolds(dialect: Dialect, needs: Needs): Sql<Map<string, Hold>> {
+  const found = yield* readHolds(dialect, "h.id", needs.holdIds);
+  for (const { walletId, windowIds } of found.values()) {
+    if (walletId !== null) needs.walletIds.add(walletId);
+    for (const windowId of windowIds) {
+      needs.windowIds.add(windowId);
+      needs.budgetIds.add(windowId.slice(0, windowId.lastIndexOf("@")));
+    }
   }
-  return windowIdsByHold;
+  return found;
+}
+
+const HOLDS_WITH_WINDOWS = `SELECT ${columnsOf(HOLDS)
+  .map((column) => `h.${column.name}`)
+  .join(", ")}, b.window_id FROM holds h LEFT JOIN hold_budgets b ON b.hold_id = h.id`;
+
+function* readHolds(dialect: Dialect, column: string, ids: Iterable<string>, rest = ""): Sql<Map<string, Hold>> {
+  const windowIds = new Map<string, string[]>();
+  const holds = new Map<string, Hold>();
+  for (const row of yield* readAmong(dialect, HOLDS_WITH_WINDOWS, column, ids, rest)) {
+    const id = row["id"] as string;
+    const ofHold = windowIds.get(id) ?? [];
+    if (row["window_id"] !== null) ofHold.push(row["window_id"] as string);
+    windowIds.set(id, ofHold);
+    holds.set(id, { ...objectOf(HOLDS, row), windowIds: ofHold });
+  }
+  for (const ofHold of windowIds.values()) ofHold.sort();
+  return holds;
+}
+
+/** The holds as they are under lock. SQLite's transaction shuts others out from its beginning: there they are as they were found. */
+function* lockHolds(dialect: Dialect, ids: Iterable<string>, found: ReadonlyMap<string, Hold>): Sql<ReadonlyMap<string, Hold>> {
+  if (dialect === "sqlite") return found;
+  const rows = yield* loadLocked(dialect, HOLDS, new Set([...ids, ...found.keys()]));
+  return new Map([...rows].map(([id, row]) => [id, { ...row, windowIds: found.get(id)?.windowIds ?? [] }]));
 }
 
 function* findRefunds(dialect: Dialect, needs: Needs): Sql<void> {
@@ -208,26 +223,6 @@ function* findRefunds(dialect: Dialect, needs: Needs): Sql<void> {
     needs.walletIds.add(row["wallet_id"] as string);
     needs.lotIds.add(row["lot_id"] as string);
   }
-}
-
-/** Adds all open holds of wallets in which something has expired: what they may need is kept. */
-function* openHoldsOfWallets(dialect: Dialect, walletIds: ReadonlySet<string>, holdIds: Set<string>): Sql<Map<string, string[]>> {
-  const rows = yield* readAmong(
-    dialect,
-    "SELECT h.id, b.window_id FROM holds h LEFT JOIN hold_budgets b ON b.hold_id = h.id",
-    "h.wallet_id",
-    walletIds,
-    " AND h.state = 'open'",
-  );
-  const windowIdsByHold = new Map<string, string[]>();
-  for (const row of rows) {
-    const id = row["id"] as string;
-    holdIds.add(id);
-    const windowIds = windowIdsByHold.get(id) ?? [];
-    windowIdsByHold.set(id, windowIds);
-    if (row["window_id"] !== null) windowIds.push(row["window_id"] as string);
-  }
-  return windowIdsByHold;
 }
 
 function* loadSettledMoves(dialect: Dialect, holdIds: ReadonlySet<string>): Sql<Map<string, LotMove[]>> {

@@ -47,7 +47,7 @@ export function* readStatement(walletId: string, fromMs: number, toMs: number): 
 export function* accountsWithExpired(nowMs: number, limit: number): Sql<string[]> {
   const rows = yield* read(
     `SELECT DISTINCT w.account_id FROM lots l JOIN wallets w ON w.id = l.wallet_id
-      WHERE l.remaining > 0 AND l.expires_at <= ? ORDER BY w.account_id LIMIT ?`,
+      WHERE l.used_up = 0 AND l.expires_at <= ? ORDER BY w.account_id LIMIT ?`,
     [nowMs, limit],
   );
   return rows.map((row) => row["account_id"] as string);

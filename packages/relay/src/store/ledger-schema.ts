@@ -6,6 +6,10 @@ import { shapeFor } from "./sql.ts";
 import type { Dialect } from "./sql.ts";
 
 const PLATFORM_ACCOUNTS = ["cash", "revenue", "promo_cost", "breakage", "refund_clearing", "adjust"];
+/** SQLite's trigger on `holds`. */
+export const SQLITE_HOLDS_STAY_CLOSED =
+  "CREATE TRIGGER holds_stay_closed BEFORE UPDATE ON holds WHEN OLD.state <> 'open' BEGIN SELECT RAISE(ABORT, 'closed holds never change'); END;";
+
 /** Tables whose rows never change. */
 const APPEND_ONLY = ["transfers", "lot_moves", "corrections"];
 
@@ -91,6 +95,13 @@ CREATE TABLE refunds (
 CREATE TABLE nodes (id TEXT PRIMARY KEY, epoch I64 NOT NULL CHECK (epoch >= 1), lease_until I64 NOT NULL) TABLE_END;
 `;
 
+/** What makes one of its tables as `ledgerSchema` does, without its indexes and triggers. */
+export function ledgerTable(name: string): string {
+  const [text] = new RegExp(`CREATE TABLE ${name} \\([^]*?TABLE_END;`).exec(TABLES) ?? [];
+  if (text === undefined) throw new Error(`the ledger has no table ${name}`);
+  return text;
+}
+
 /** Refuses to change what stands in these tables. PostgreSQL's function for it comes with the ledger. */
 export function appendOnly(dialect: Dialect, tables: readonly string[]): string {
   return tables.map(dialect === "sqlite" ? sqliteAppendOnly : postgresAppendOnly).join("\n");
@@ -112,7 +123,7 @@ CREATE TRIGGER ${table}_never_emptied BEFORE TRUNCATE ON ${table} FOR EACH STATE
 
 function sqliteTriggers(): string {
   return `${appendOnly("sqlite", APPEND_ONLY)}
-CREATE TRIGGER holds_stay_closed BEFORE UPDATE ON holds WHEN OLD.state <> 'open' BEGIN SELECT RAISE(ABORT, 'closed holds never change'); END;
+${SQLITE_HOLDS_STAY_CLOSED}
 `;
 }
 

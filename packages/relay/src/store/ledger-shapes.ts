@@ -37,6 +37,7 @@ export const LOTS: Shape<Lot> = {
     reference: ["reference", "text"],
     amountNanos: ["amount", "nanos"],
     remainingNanos: ["remaining", "nanos"],
+    isUsedUp: ["used_up", "flag"],
     priority: ["priority", "count"],
     isRefundable: ["refundable", "flag"],
     expiresAtMs: ["expires_at", "count"],

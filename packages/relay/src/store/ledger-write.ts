@@ -19,6 +19,8 @@ const SET_NODE: Update<LedgerNode> = { shape: NODES, set: ["epoch", "leaseUntilM
 const SET_BUDGET: Update<Budget> = { shape: BUDGETS, set: ["period", "capNanos"], match: ["id"] };
 const SET_WINDOW: Update<BudgetWindow> = { shape: WINDOWS, set: ["spentNanos", "heldNanos"], match: ["id", "spentNanos", "heldNanos"] };
 const SET_LOT: Update<Lot> = { shape: LOTS, set: ["remainingNanos", "expiredAfterHold"], match: ["id", "remainingNanos"] };
+/** Writes the trees that lots are found in, too, which the other leaves alone. */
+const SET_LOT_USED_UP: Update<Lot> = { ...SET_LOT, set: ["remainingNanos", "isUsedUp", "expiredAfterHold"] };
 const SET_REFUND: Update<Refund> = { shape: REFUNDS, set: ["state", "closedAtMs"], match: ["id"], guard: " AND state = 'reserved'" };
 const SET_WALLET: Update<Wallet> = {
   shape: WALLETS,
@@ -58,8 +60,7 @@ export function* writeChanges(dialect: Dialect, changes: Changes): Sql<void> {
   yield* add(dialect, WINDOWS, changes.windows.added);
   yield* writeHolds(dialect, changes.holds);
   yield* writeIdempotency(dialect, changes);
-  yield* update(dialect, SET_LOT, changes.lots);
-  yield* add(dialect, LOTS, changes.lots.added);
+  yield* writeLots(dialect, changes.lots);
   yield* add(dialect, TRANSFERS, changes.transfers);
   yield* add(dialect, LOT_MOVES, changes.lotMoves);
   yield* add(dialect, CORRECTIONS, changes.corrections);
@@ -88,6 +89,13 @@ function* writeWallets(dialect: Dialect, wallets: Changes["wallets"]): Sql<void>
   const accounts = wallets.added.map((wallet) => [wallet.id, "wallet", "USD"]);
   yield* insertRows(dialect, "ledger_accounts", LEDGER_ACCOUNT, accounts);
   yield* add(dialect, WALLETS, wallets.added);
+}
+
+function* writeLots(dialect: Dialect, { added, changed }: Changes["lots"]): Sql<void> {
+  const isTurned = ({ before, after }: { before: Readonly<Lot>; after: Readonly<Lot> }): boolean => before.isUsedUp !== after.isUsedUp;
+  yield* update(dialect, SET_LOT, { added: [], changed: changed.filter((change) => !isTurned(change)) });
+  yield* update(dialect, SET_LOT_USED_UP, { added: [], changed: changed.filter(isTurned) });
+  yield* add(dialect, LOTS, added);
 }
 
 function* writeHolds(dialect: Dialect, holds: Changes["holds"]): Sql<void> {

@@ -2,7 +2,7 @@
  * The database's shape as numbered steps, per kind of database. A step that has landed is never edited; the next one
  * follows it. PostgreSQL came later: its first step makes what SQLite's first four do.
  */
-import { appendOnly, ledgerSchema } from "./ledger-schema.ts";
+import { appendOnly, ledgerSchema, ledgerTable, SQLITE_HOLDS_STAY_CLOSED } from "./ledger-schema.ts";
 import { shapeFor } from "./sql.ts";
 import type { Dialect } from "./sql.ts";
 
@@ -146,6 +146,7 @@ const SHARED: readonly ((dialect: Dialect) => string)[] = [
   () => `CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;`,
   controlSchema,
   sumsInOrder,
+  leanLedger,
   () => UNUSUAL_ENDS,
   () => WRITTEN_OFF,
 ];
@@ -195,6 +196,51 @@ function sumsInOrder(dialect: Dialect): string {
   ${USAGE_SUMS.replace(" TABLE_END", " TABLE_END, WITHOUT ROWID")}
   INSERT INTO usage_sums SELECT * FROM usage_sums_kept ORDER BY period, starts_at, account_id, key_id, model, upstream;
   DROP TABLE usage_sums_kept;`;
+}
+
+/**
+ * Fewer trees to write for each hold and settlement: what nearly every settlement changes, the rest of a lot, stands in no index
+ * any more; open holds are found by their node alone, for there are never many; and SQLite's tables that grow lie in the order
+ * of their keys, instead of having those in a tree of their own.
+ */
+function leanLedger(dialect: Dialect): string {
+  const lots = `
+  CREATE INDEX lots_left ON lots(wallet_id) WHERE used_up = 0;
+  CREATE INDEX lots_expiring ON lots(expires_at) WHERE used_up = 0;`;
+  if (dialect === "postgres")
+    return `
+  DROP INDEX holds_open_wallet;
+  DROP INDEX lots_left;
+  DROP INDEX lots_expiring;
+  ALTER TABLE lots ADD COLUMN used_up I64 NOT NULL DEFAULT 0;
+  UPDATE lots SET used_up = 1 WHERE remaining = 0;
+  ALTER TABLE lots ALTER COLUMN used_up DROP DEFAULT, ADD CONSTRAINT lots_used_up CHECK (used_up = CASE WHEN remaining = 0 THEN 1 ELSE 0 END);
+  ${lots}`;
+  const lotsTable = ledgerTable("lots").replace("CHECK (kind =", "used_up I64 NOT NULL, CHECK (used_up = (remaining = 0)), CHECK (kind =");
+  return `
+  DROP INDEX holds_open_node;
+  DROP INDEX holds_open_wallet;
+  DROP INDEX transfers_wallet;
+  DROP INDEX lots_left;
+  DROP INDEX lots_expiring;
+  DROP INDEX lots_wallet;
+  ${["holds", "hold_budgets", "transfers", "lot_moves"].map((name) => madeAnew(name, ledgerTable(name).replace(" TABLE_END", " TABLE_END, WITHOUT ROWID"), "")).join("")}
+  ${madeAnew("lots", lotsTable, ", remaining = 0")}
+  CREATE INDEX holds_open_node ON holds(node) WHERE state = 'open';
+  CREATE UNIQUE INDEX transfers_wallet ON transfers(wallet_id, wallet_seq);
+  CREATE INDEX lots_wallet ON lots(wallet_id, created_at, id);
+  ${lots}
+  ${appendOnly("sqlite", ["transfers", "lot_moves"])}
+  ${SQLITE_HOLDS_STAY_CLOSED}`;
+}
+
+/** @param more values of columns that the old table did not have. */
+function madeAnew(name: string, table: string, more: string): string {
+  return `
+  ALTER TABLE ${name} RENAME TO ${name}_kept;
+  ${table}
+  INSERT INTO ${name} SELECT *${more} FROM ${name}_kept ORDER BY 1, 2;
+  DROP TABLE ${name}_kept;`;
 }
 
 /** Every step so far; their number is the version that this program writes. */

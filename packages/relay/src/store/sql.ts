@@ -63,7 +63,12 @@ export function* read(sql: string, params: readonly (SqlValue | readonly string[
 /** Reads rows whose `column` is in the list; asks nothing for an empty one. */
 export function* readAmong(dialect: Dialect, select: string, column: string, ids: Iterable<string>, rest = ""): Sql<readonly Row[]> {
   const list = [...ids];
-  return list.length === 0 ? [] : yield* read(`${select} WHERE ${among(dialect, column)}${rest}`, [list]);
+  const [first] = list;
+  if (first === undefined) return [];
+  // Of the lists that are asked for, most are of one; taking a list apart costs as much as finding its row.
+  return list.length === 1
+    ? yield* read(`${select} WHERE ${column} = ?${rest}`, [first])
+    : yield* read(`${select} WHERE ${among(dialect, column)}${rest}`, [list]);
 }
 
 export interface Column {

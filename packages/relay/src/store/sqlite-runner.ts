@@ -30,10 +30,10 @@ export class SqliteRunner {
   #execute(statement: Statement): Answer {
     switch (statement.kind) {
       case "begin":
-        this.#database.exec("BEGIN IMMEDIATE");
+        this.#prepare("BEGIN IMMEDIATE").run();
         return NOTHING;
       case "commit":
-        this.#database.exec("COMMIT");
+        this.#prepare("COMMIT").run();
         return NOTHING;
       case "rollback":
         // Some errors have rolled back already.
