@@ -21,7 +21,7 @@ function version(price: Price): ReturnType<typeof withId> {
 
 describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
   test("a price that changes while a request runs is that of the next request", { timeout: 20_000 }, async () => {
-    const from = new Date(Math.ceil(Date.now() / 1_000 + 1) * 1_000);
+    const from = new Date(Math.ceil(Date.now() / 1_000 + 5) * 1_000);
     const history = [
       version({ input: "1000.00", cached_input: "100.00", output: "2000.00" }),
       version({ input: "3000.00", cached_input: "300.00", output: "7000.00", from: from.toISOString().replace(".000", "") }),
@@ -32,6 +32,8 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
       { events: 90, ratePerSecond: 30, tokens: { prompt: 10, completion: 5 } },
       { prices, database: await newDatabase() },
     );
+    // Asked a second before the change, it ends two after it.
+    await new Promise((resolve) => setTimeout(resolve, from.getTime() - 1_000 - Date.now()));
     const answer = await shop.ask({ ...SMALL, max_tokens: 500 });
     expect(readStream(answer).outcome).toBe("complete");
     expect(Date.now()).toBeGreaterThan(from.getTime());
