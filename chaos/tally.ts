@@ -1,6 +1,8 @@
 /** How much happened in a trial, so that a reader sees that its verdict was not cheap, and what must have happened at least. */
-import type { Books } from "./books.ts";
-import type { Evidence } from "./oracle.ts";
+import type { Books, HoldRow } from "./books.ts";
+import type { Asked } from "./customers.ts";
+import type { Evidence } from "./records.ts";
+import { tokensHeld, WINDOW } from "./tariff.ts";
 import type { Kill } from "./trial.ts";
 
 export interface Deaths {
@@ -16,7 +18,8 @@ export type Tally = Readonly<Record<string, number>>;
 
 export function tallyOf({ asked, calls, credits }: Evidence, books: Books, deaths: Deaths): Tally {
   const whole = asked.filter(({ ending }) => ending === "whole");
-  const holds = (state: string): Books["holds"] => books.holds.filter((hold) => hold.state === state);
+  const holds = (state: string): readonly HoldRow[] => books.holds.filter((hold) => hold.state === state);
+  const broken = (code: string): number => asked.filter((one) => one.ending === "broken" && one.code === code).length;
   const refused = (code: string): number => asked.filter((one) => one.ending === "refused" && one.code === code).length;
   return {
     "kills under load": deaths.underLoad,
@@ -30,7 +33,8 @@ export function tallyOf({ asked, calls, credits }: Evidence, books: Books, death
     "cut before the answer began": asked.filter((one) => one.ending === "cut" && !one.hasLeft && one.status === null).length,
     "clients that left": asked.filter(({ hasLeft }) => hasLeft).length,
     "streams ended by an error": asked.filter(({ ending }) => ending === "broken").length,
-    "streams ended by store_unavailable": asked.filter((one) => one.ending === "broken" && one.code === "store_unavailable").length,
+    "streams ended by store_unavailable": broken("store_unavailable"),
+    "streams ended by insufficient_credits": broken("insufficient_credits"),
     "refused: insufficient_credits": refused("insufficient_credits"),
     "refused: store_unavailable": refused("store_unavailable"),
     "upstream calls": calls.length,
@@ -41,10 +45,44 @@ export function tallyOf({ asked, calls, credits }: Evidence, books: Books, death
     "holds settled, estimated": holds("settled").filter(({ basis }) => basis === "estimated").length,
     "holds voided": holds("voided").length,
     "holds recovered": holds("recovered").length,
-    "holds recovered at a checkpoint": holds("recovered").filter(({ charged }) => (charged ?? 0n) > 0n).length,
+    "holds recovered at a checkpoint": holds("recovered").filter(isCharged).length,
+    "sliding holds that grew": books.holds.filter(hasGrown).length,
+    "sliding holds that grew and were recovered at a checkpoint": holds("recovered").filter((hold) => isCharged(hold) && hasGrown(hold))
+      .length,
+    ...keysOf(asked, books),
     "credits confirmed": credits.filter(({ isConfirmed }) => isConfirmed).length,
     "credits asked for again": credits.filter(({ tries }) => tries > 1).length,
   };
+}
+
+/** What came of Idempotency-Keys. */
+function keysOf(asked: Evidence["asked"], books: Books): Tally {
+  const keyed = asked.filter(({ key }) => key !== null);
+  const refused = (code: string): readonly Asked[] => keyed.filter((one) => one.ending === "refused" && one.code === code);
+  const holds = Map.groupBy(
+    books.holds.filter(({ idempotencyKey }) => idempotencyKey !== null),
+    (hold) => `${hold.accountId} ${hold.idempotencyKey}`,
+  );
+  const holdsOf = ({ accountId, key }: Asked): readonly HoldRow[] => holds.get(`${accountId} ${key}`) ?? [];
+  const isFreed = (hold: HoldRow): boolean => hold.state === "recovered" && !isCharged(hold);
+  return {
+    "sent again under an Idempotency-Key": keyed.length - new Set(keyed.map(({ number }) => number)).size,
+    "refused: idempotency_in_progress": refused("idempotency_in_progress").length,
+    "refused: idempotency_mismatch": refused("idempotency_mismatch").length,
+    "refused: stream_lost": refused("stream_lost").length,
+    "refused: stream_lost, of what a death had cut": refused("stream_lost").filter((one) =>
+      holdsOf(one).some((hold) => hold.state === "recovered" && isCharged(hold)),
+    ).length,
+    "run again under a key that a death had freed": [...holds.values()].filter((of) => of.length > 1 && of.some(isFreed)).length,
+  };
+}
+
+function isCharged({ charged }: HoldRow): boolean {
+  return (charged ?? 0n) > 0n;
+}
+
+function hasGrown({ mode, model, amount }: HoldRow): boolean {
+  return mode === "sliding" && tokensHeld(model, amount).output > WINDOW;
 }
 
 /** Where fewer were seen than this, the trial has proved nothing. */
@@ -69,6 +107,11 @@ function leastOf(kill: Kill, cycles: number): Tally {
     "holds settled, estimated": cycles,
     "holds voided": 1,
     "credits confirmed": cycles,
+    "sliding holds that grew": cycles,
+    "sent again under an Idempotency-Key": cycles,
+    "refused: stream_lost": cycles,
+    "refused: idempotency_in_progress": Math.floor(cycles / 6),
+    "refused: idempotency_mismatch": Math.floor(cycles / 6),
   };
   if (kill === "database")
     return {
@@ -85,5 +128,9 @@ function leastOf(kill: Kill, cycles: number): Tally {
     "refused: insufficient_credits": 1,
     "holds recovered": cycles,
     "holds recovered at a checkpoint": 1,
+    "streams ended by insufficient_credits": Math.floor(cycles / 12),
+    "sliding holds that grew and were recovered at a checkpoint": 1,
+    "refused: stream_lost, of what a death had cut": 1,
+    "run again under a key that a death had freed": 1,
   };
 }

@@ -10,12 +10,13 @@ import { Customers } from "./customers.ts";
 import type { Life } from "./customers.ts";
 import { MOMENTS, Moments } from "./moments.ts";
 import { judge } from "./oracle.ts";
-import type { Evidence, Finding } from "./oracle.ts";
+import type { Finding } from "./oracle.ts";
 import { Owner } from "./owner.ts";
 import type { Place, StoreName } from "./place.ts";
+import type { Evidence } from "./records.ts";
 import { missing, tallyOf } from "./tally.ts";
 import type { Deaths, Tally } from "./tally.ts";
-import { PRICES } from "./tariff.ts";
+import { PRICES, SLIDING } from "./tariff.ts";
 import { startUpstream } from "./upstream.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -161,7 +162,7 @@ class Trial {
   }
 
   async #killUnderLoad(relay: RelayProcess): Promise<void> {
-    const life: Life = { relay, isOver: false };
+    const life: Life = { relays: [relay], isOver: false };
     const load = this.#load(life);
     await sleep(drawInteger(this.#draw, ...LOAD_MS));
     assertAlive(relay);
@@ -210,7 +211,7 @@ class Trial {
 
   /** The relay lives through it, or dies in it too and finds on its disk what it could not store. */
   async #killDatabase(server: TestPostgres, relay: RelayProcess, isRelayKilled: boolean): Promise<void> {
-    const life: Life = { relay, isOver: false };
+    const life: Life = { relays: [relay], isOver: false };
     const load = this.#load(life);
     await sleep(drawInteger(this.#draw, ...LOAD_MS));
     assertAlive(relay);
@@ -252,7 +253,7 @@ class Trial {
   /** A last life that nobody kills: all works as if nothing had been. */
   async #endInPeace(): Promise<void> {
     const relay = this.#relay ?? (await this.#start());
-    const life: Life = { relay, isOver: false };
+    const life: Life = { relays: [relay], isOver: false };
     const load = this.#load(life);
     await sleep(PEACE_MS);
     life.isOver = true;
@@ -275,7 +276,7 @@ function configOf(place: Place, url: string): object {
   const upstream = { provider: "openai-compatible", base_url: url };
   const models = Object.entries(PRICES).map(([name, price]) => [
     name,
-    { upstreams: ["a", "b"].map((each) => ({ upstream: each, model: name })), price },
+    { upstreams: ["a", "b"].map((each) => ({ upstream: each, model: name })), price, hold: name === SLIDING ? "sliding" : "full" },
   ]);
   return { ...place.config, upstreams: { a: upstream, b: upstream }, models: Object.fromEntries(models) as object };
 }
