@@ -7,7 +7,7 @@ import type { Asked } from "./customers.ts";
 import { TOKENS_PER_CHARACTER, wrongSize } from "./oracle-holds.ts";
 import { judgeKeys } from "./oracle-keys.ts";
 import { CLOCK_SLACK_MS, Records } from "./records.ts";
-import type { Evidence } from "./records.ts";
+import type { Death, Evidence } from "./records.ts";
 import { priceOf } from "./tariff.ts";
 import type { Tokens } from "./tariff.ts";
 import type { Call } from "./upstream.ts";
@@ -38,6 +38,11 @@ export interface Finding {
   /** Which, and what is wrong with it. */
   readonly says: string;
 }
+
+/** What a relay had sent before it was killed may take effect so much later. */
+const DEATH_SLACK_MS = 1_000;
+/** At least so much is left of a lease of 30 s that is renewed every 10 s. */
+const LEASE_LEFT_MS = 19_000;
 
 /** All that is wrong. Empty: money is exact. */
 export function judge(evidence: Evidence, books: Books): Finding[] {
@@ -87,7 +92,7 @@ class Court {
       this.#find("looks whole", `request ${asked.number} got ${asked.text.length} characters of ${call.text.length}`);
     const row = this.#records.rows.get(asked.requestId ?? "");
     if (row === undefined) return this.#find("lost", `request ${asked.number} was whole and has no row`);
-    if (row.status !== 200 || row.accountId !== asked.accountId)
+    if (row.status !== 200 || row.endReason === "store_unavailable" || row.accountId !== asked.accountId)
       this.#find("lost", `row ${row.id} does not say that account ${asked.accountId} was answered`);
     if (row.basis !== "estimated" || (call.reportsUsage && call.fault === null)) this.#judgeReported(row, call);
     if (row.basis === "estimated" && Math.abs(row.output - TOKENS_PER_CHARACTER * asked.text.length) > 1)
@@ -120,9 +125,16 @@ class Court {
 
   /** Before a client is told that what it costs cannot be stored now, the settlement is on the relay's disk. */
   #judgePutAside(asked: Asked): void {
-    for (const hold of this.#records.holdsOf(asked))
-      if (hold.state !== "settled" && !this.#records.corrections.has(hold.id))
-        this.#find("lost", `request ${asked.number} (${hold.id}) was put aside to be settled later, and is ${hold.state}`);
+    for (const hold of this.#records.holdsOf(asked)) {
+      if (this.#records.corrections.has(hold.id)) continue;
+      const said = `request ${asked.number} (${hold.id}) was put aside to be settled later, and`;
+      // One that was ended in the middle, because its hold could not grow, is told so before that is settled.
+      const isWhole = asked.text === this.#records.callOf(hold)?.text;
+      const mayBe = isWhole ? ["settled"] : ["settled", "recovered"];
+      if (!mayBe.includes(hold.state)) this.#find("lost", `${said} is ${hold.state}`);
+      const row = this.#records.rows.get(hold.id);
+      if (isWhole && row?.endReason !== "store_unavailable") this.#find("lost", `${said} its row says ${row?.endReason}`);
+    }
   }
 
   judgeCalls(): void {
@@ -219,6 +231,7 @@ class Court {
     if (charged !== noted || hold.writtenOff !== 0n)
       this.#find("wrong recovery", `hold ${hold.id} cost ${charged}, its last checkpoint ${hold.checkpointCharge}`);
     if (hold.checkpointSeq === 0 && charged !== 0n) this.#find("wrong recovery", `hold ${hold.id} has no checkpoint and cost ${charged}`);
+    this.#judgeDeath(hold);
     const isPriced =
       charged === 0n ||
       charged === priceOf(hold.model, { prompt: hold.inputTokens, cached: 0, completion: hold.outputTokens, reasoning: 0 });
@@ -226,6 +239,16 @@ class Court {
       this.#find("wrong charge", `hold ${hold.id} was recovered at ${charged}, which is not the price of its checkpoint's tokens`);
     if (charged !== 0n && !this.#isWithin(asked, hold))
       this.#find("wrong recovery", `hold ${hold.id} counts ${hold.inputTokens} and ${hold.outputTokens} tokens, which is too many`);
+  }
+
+  /** Only the dead are recovered, and by others only when their lease is over. */
+  #judgeDeath(hold: HoldRow): void {
+    const closedAt = hold.closedAt ?? 0;
+    const isOf = ({ node, at }: Death): boolean => hold.node.endsWith(node) && at >= hold.createdAt - DEATH_SLACK_MS && at <= closedAt;
+    const death = this.#evidence.deaths.find(isOf);
+    if (death === undefined) return this.#find("wrong recovery", `hold ${hold.id} was recovered, and its relay lived`);
+    if (death.isForGood && closedAt - death.at < LEASE_LEFT_MS)
+      this.#find("wrong recovery", `hold ${hold.id} was ended by another relay ${closedAt - death.at} ms after the death of its own`);
   }
 
   /** Usage is charged once for a hold, and adds up to what the hold says. */

@@ -10,6 +10,17 @@ export interface Evidence {
   readonly asked: readonly Asked[];
   readonly calls: readonly Call[];
   readonly credits: readonly Credit[];
+  readonly deaths: readonly Death[];
+}
+
+/** Of a relay. */
+export interface Death {
+  /** What its name on the database ends with. */
+  readonly node: string;
+  /** Wall clock, milliseconds. */
+  readonly at: number;
+  /** It was not started again, so that only another relay could end its holds. */
+  readonly isForGood: boolean;
 }
 
 /** The clocks of relay, database and upstream are one, read at different times. */

@@ -11,7 +11,7 @@ import { judge } from "../../chaos/oracle.ts";
 import type { Claim } from "../../chaos/oracle.ts";
 import { openPlace, sqlitePlace } from "../../chaos/place.ts";
 import type { Place } from "../../chaos/place.ts";
-import type { Evidence } from "../../chaos/records.ts";
+import type { Death, Evidence } from "../../chaos/records.ts";
 import { holdFor, promptBound, tokensHeld, WINDOW } from "../../chaos/tariff.ts";
 import { missing } from "../../chaos/tally.ts";
 import { runTrial } from "../../chaos/trial.ts";
@@ -27,7 +27,7 @@ let wallet: string;
 const copies: Place[] = [];
 
 beforeAll(async () => {
-  place = await openPlace("sqlite");
+  place = await openPlace("sqlite", { isSlow: false });
   const trial = await runTrial(place, { kill: "relay", cycles: 3, seed: 1, say: () => undefined });
   ({ evidence, verdict, books } = trial);
   const wholes = new Set(evidence.asked.filter(({ ending }) => ending === "whole").map(({ requestId }) => requestId));
@@ -164,6 +164,37 @@ test("a stream that ended early and cost less than its client got is found", asy
   expect(await claimsOn(place, { ...evidence, asked })).toEqual(["wrong tokens"]);
 });
 
+test.each<readonly [what: string, change: (death: Death) => readonly Death[]]>([
+  ["whose relay lived", () => []],
+  ["that another relay ended before the lease of its own was over", (death) => [{ ...death, isForGood: true }]],
+])("a recovered hold %s is found", async (_what, change) => {
+  const deaths = evidence.deaths.flatMap((death) => change(death));
+  expect(await claimsOn(place, { ...evidence, deaths })).toEqual(["wrong recovery"]);
+});
+
+describe("an answer that was put aside", () => {
+  const putAside = (asked: Asked): Asked => (asked.requestId === hold ? { ...asked, ending: "broken", code: "store_unavailable" } : asked);
+  const seen = (): Evidence => ({ ...evidence, asked: evidence.asked.map(putAside) });
+  const LATE = "UPDATE requests SET end_reason = 'store_unavailable' WHERE id = HOLD";
+
+  test("and was settled later is right, and was no whole answer", async () => {
+    expect(await claimsOn(planted(LATE), seen())).toEqual([]);
+    expect(await claimsOn(planted(LATE))).toEqual(["lost"]);
+  });
+
+  test.each<readonly [what: string, sql: string, claims: readonly Claim[]]>([
+    ["whose row says that it was whole", "", ["lost"]],
+    [
+      "and never settled",
+      `${LATE}; UPDATE wallets SET balance = balance + (SELECT charged FROM holds WHERE id = HOLD) WHERE id = WALLET;
+       DELETE FROM transfers WHERE hold_id = HOLD; UPDATE holds SET state = 'voided', charged = 0, basis = 'none' WHERE id = HOLD`,
+      ["lost", "wrong charge"],
+    ],
+  ])("%s is found", async (_what, sql, claims) => {
+    expect(await claimsOn(planted(sql), seen())).toEqual(claims);
+  });
+});
+
 describe("a sliding hold", () => {
   /** A hold that grew for an answer that a client saw whole. */
   const grown = (): HoldRow =>
@@ -261,5 +292,7 @@ test("a trial in which too little happened proves nothing", () => {
   const lack = (change: object): string[] => missing({ ...verdict.tally, ...change }, "relay", 12);
   expect(lack({ "streams whole": 1 })).toContain("streams whole: 1, which is less than 60");
   expect(lack({ "sliding holds that grew": 0 })).toContain("sliding holds that grew: 0, which is less than 12");
+  expect(missing(verdict.tally, "peer", 3)).toContain("holds ended by another relay: 0, which is less than 1");
+  expect(missing(verdict.tally, "none", 3)).toContain("streams settled after they had ended: 0, which is less than 1");
   expect(lack({ "refused: stream_lost": 0 })).toContain("refused: stream_lost: 0, which is less than 12");
 });
