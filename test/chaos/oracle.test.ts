@@ -28,7 +28,7 @@ const copies: Place[] = [];
 
 beforeAll(async () => {
   place = await openPlace("sqlite", { isSlow: false });
-  const trial = await runTrial(place, { kill: "relay", cycles: 3, seed: 1, say: () => undefined });
+  const trial = await runTrial(place, { kill: "relay", cycles: 4, seed: 1, say: () => undefined });
   ({ evidence, verdict, books } = trial);
   const wholes = new Set(evidence.asked.filter(({ ending }) => ending === "whole").map(({ requestId }) => requestId));
   const settled = trial.books.holds.find((one) => one.basis === "exact" && (one.charged ?? 0n) > 0n && wholes.has(one.id));
@@ -158,9 +158,10 @@ test("a recovered hold that is charged less than its checkpoint is found", async
 });
 
 test("a stream that ended early and cost less than its client got is found", async () => {
-  const isSettled = (id: string | null): boolean => books.holds.some((each) => each.id === id && each.basis === "estimated");
-  const { requestId } = one(evidence.asked, (each) => each.ending === "broken" && each.text !== "" && isSettled(each.requestId));
-  const asked = evidence.asked.map((each) => (each.requestId === requestId ? { ...each, text: each.text + "more ".repeat(100) } : each));
+  const isEstimated = (id: string | null): boolean => books.holds.some((each) => each.id === id && each.basis === "estimated");
+  const whole = one(evidence.asked, (each) => each.isStream && each.ending === "whole" && isEstimated(each.requestId));
+  const cut: Asked = { ...whole, ending: "broken", code: "upstream_truncated", text: whole.text + "more ".repeat(100) };
+  const asked = evidence.asked.map((each) => (each === whole ? cut : each));
   expect(await claimsOn(place, { ...evidence, asked })).toEqual(["wrong tokens"]);
 });
 
@@ -288,7 +289,7 @@ describe("an Idempotency-Key", () => {
 });
 
 test("a trial in which too little happened proves nothing", () => {
-  expect(missing(verdict.tally, "relay", 3)).toEqual(verdict.missing);
+  expect(missing(verdict.tally, "relay", 4)).toEqual(verdict.missing);
   const lack = (change: object): string[] => missing({ ...verdict.tally, ...change }, "relay", 12);
   expect(lack({ "streams whole": 1 })).toContain("streams whole: 1, which is less than 60");
   expect(lack({ "sliding holds that grew": 0 })).toContain("sliding holds that grew: 0, which is less than 12");
