@@ -39,17 +39,18 @@ export class Owner {
     this.#moments = moments;
   }
 
-  /** Two accounts that have enough, two that have not, and one that does not pay. */
+  /** Two accounts that have enough, three that have not, and one that does not pay. */
   async open(relay: RelayProcess): Promise<Customer[]> {
     const rich = await this.#customer(relay, { name: "shop", usd: RICH, keys: 2, models: ["flat", "banded"], workers: 6 });
     const other = await this.#customer(relay, { name: "press", usd: RICH, keys: 1, models: ["flat", SLIDING], workers: 5 });
     const poor = await this.#customer(relay, { name: "pupil", usd: POOR, keys: 1, models: ["flat"], workers: 3 });
-    const author = await this.#customer(relay, { name: "author", usd: TIGHT, keys: 1, models: [SLIDING], workers: 3 });
+    const tight = { usd: TIGHT, keys: 1, models: [SLIDING], workers: 3 };
+    const authors = [await this.#customer(relay, { name: "author", ...tight }), await this.#customer(relay, { name: "poet", ...tight })];
     this.#drops = [
       ...[rich, other, poor].map(({ accountId }) => ({ accountId, usd: DROP })),
-      { accountId: author.accountId, usd: ALLOWANCE },
+      ...authors.map(({ accountId }) => ({ accountId, usd: ALLOWANCE })),
     ];
-    return [rich, other, poor, author, { accountId: "default", isMetered: false, keys: [relay.key], models: ["flat"], workers: 4 }];
+    return [rich, other, poor, ...authors, { accountId: "default", isMetered: false, keys: [relay.key], models: ["flat"], workers: 4 }];
   }
 
   async #customer(

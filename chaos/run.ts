@@ -24,12 +24,12 @@ const LANES: readonly (readonly Planned[])[] = [
     { store: "sqlite", kill: "relay", cycles: 12 },
     { store: "postgres", kill: "relay", cycles: 12 },
     { store: "postgres", kill: "database", cycles: 6 },
+    { store: "sqlite", kill: "none", cycles: 3 },
   ],
-  // Mostly waits until the others take a relay for dead.
+  // The first of them mostly waits until the others take a relay for dead.
   [
     { store: "postgres", kill: "peer", cycles: 6 },
     { store: "postgres", kill: "none", cycles: 4 },
-    { store: "sqlite", kill: "none", cycles: 3 },
   ],
 ];
 const CYCLES_LONG = 300;

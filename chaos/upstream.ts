@@ -34,6 +34,7 @@ const WORDS = "mill race wheel water stone grain flour sluice river weir".split(
 /** Below the number of any request, as the estimate of the longest text is too, and below what a sliding hold begins with. */
 const COMPLETION_MAX = 900;
 const PROMPT_MAX = 4_000;
+const PLAIN_MS_MAX = 400;
 
 export async function startUpstream(seed: number, moments: Moments): Promise<Upstream> {
   const calls: Call[] = [];
@@ -79,6 +80,8 @@ function planCall(number: number, isLong: boolean, draw: Draw): { call: Call; sc
       fault,
       usage: reportsUsage ? usage : "never",
       ratePerSecond: isLong ? 400 : drawInteger(draw, 60, 600),
+      // So long that there always are some under way when something happens.
+      plainMs: drawInteger(draw, 0, PLAIN_MS_MAX),
       ttftMs: draw() < 0.1 ? drawInteger(draw, 200, 700) : drawInteger(draw, 0, 30),
     },
   };
