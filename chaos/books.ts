@@ -5,8 +5,13 @@ export type Query = (sql: string) => Promise<Record<string, unknown>[]>;
 export interface HoldRow {
   readonly id: string;
   readonly accountId: string;
-  readonly keyId: string;
+  /** Null for an account that does not pay. */
+  readonly walletId: string | null;
   readonly model: string;
+  readonly mode: string;
+  /** The relay that made it. */
+  readonly node: string;
+  readonly idempotencyKey: string | null;
   readonly amount: bigint;
   readonly state: string;
   readonly charged: bigint | null;
@@ -17,6 +22,7 @@ export interface HoldRow {
   readonly checkpointSeq: number;
   readonly checkpointCharge: bigint;
   readonly createdAt: number;
+  readonly closedAt: number | null;
 }
 
 interface TransferRow {
@@ -49,7 +55,7 @@ export interface Books {
   /** Credits given, by the reference that was sent with them. */
   readonly lots: readonly { readonly reference: string; readonly walletId: string; readonly amount: bigint }[];
   /** Costs that became known after a hold had ended. */
-  readonly corrections: readonly { readonly holdId: string; readonly cost: bigint; readonly delta: bigint }[];
+  readonly corrections: readonly { readonly holdId: string; readonly cost: bigint; readonly delta: bigint; readonly createdAt: number }[];
   readonly requests: readonly RequestRow[];
   /** What summaries are read from: one for each account, over all days. */
   readonly sums: readonly { readonly accountId: string; readonly requests: bigint; readonly charge: bigint }[];
@@ -95,10 +101,11 @@ export async function readBooks(query: Query): Promise<Books> {
       walletId: text(row["wallet_id"]),
       amount: whole(row["amount"]),
     })),
-    corrections: (await query("SELECT hold_id, cost, delta FROM corrections")).map((row) => ({
+    corrections: (await query("SELECT hold_id, cost, delta, created_at FROM corrections")).map((row) => ({
       holdId: text(row["hold_id"]),
       cost: whole(row["cost"]),
       delta: whole(row["delta"]),
+      createdAt: count(row["created_at"]),
     })),
     requests: (await query(`SELECT ${REQUEST_COLUMNS} FROM requests`)).map(requestRow),
     sums: (await query(SUMS)).map((row) => ({
@@ -117,8 +124,11 @@ function holdRow(row: Record<string, unknown>): HoldRow {
   return {
     id: text(row["id"]),
     accountId: text(row["account_id"]),
-    keyId: text(row["key_id"]),
+    walletId: orNull(text, row["wallet_id"]),
     model: text(row["model"]),
+    mode: text(row["mode"]),
+    node: text(row["node"]),
+    idempotencyKey: orNull(text, row["idem_key"]),
     amount: whole(row["amount"]),
     state: text(row["state"]),
     charged: orNull(whole, row["charged"]),
@@ -129,6 +139,7 @@ function holdRow(row: Record<string, unknown>): HoldRow {
     checkpointSeq: count(row["checkpoint_seq"]),
     checkpointCharge: whole(row["checkpoint_charge"]),
     createdAt: count(row["created_at"]),
+    closedAt: orNull(count, row["closed_at"]),
   };
 }
 

@@ -7,6 +7,8 @@ import type { RelayProcess } from "../packages/relay/test/support/relay-process.
 import { hear } from "./answer-heard.ts";
 import type { Heard } from "./answer-heard.ts";
 import type { Moments } from "./moments.ts";
+import { Orders, pick } from "./orders.ts";
+import type { Order } from "./orders.ts";
 
 export interface Customer {
   readonly accountId: string;
@@ -16,9 +18,14 @@ export interface Customer {
   readonly workers: number;
 }
 
-/** One request, as its client knows it. Its number is its `max_tokens`, which nobody else uses. */
+/** One try of an order, as its client knows it. */
 export interface Asked extends Heard {
   readonly number: number;
+  /** Its Idempotency-Key. */
+  readonly key: string | null;
+  /** Wall clock, milliseconds. */
+  readonly sentAt: number;
+  readonly endedAt: number;
   readonly accountId: string;
   readonly isMetered: boolean;
   readonly model: string;
@@ -31,15 +38,15 @@ export interface Asked extends Heard {
   readonly hasLeft: boolean;
 }
 
-/** A relay between its start and its end. */
+/** A time in which requests are sent, to any of the relays. */
 export interface Life {
-  readonly relay: Pick<RelayProcess, "port">;
+  readonly relays: readonly Pick<RelayProcess, "port">[];
   isOver: boolean;
 }
 
-/** More than any answer of the upstream has tokens, estimated or reported. */
-const FIRST_NUMBER = 4_000;
 const LEAVERS = 0.15;
+/** Of those with a key: sent twice at the same time. */
+const TWICE = 0.1;
 const PAUSE_MS_MAX = 15;
 /** A client that was refused does not ask again at once. */
 const PATIENCE_MS = 80;
@@ -49,12 +56,13 @@ export class Customers {
   readonly #customers: readonly Customer[];
   readonly #moments: Moments;
   readonly #draw: Draw;
-  #next = FIRST_NUMBER;
+  readonly #orders: Orders;
 
   constructor(customers: readonly Customer[], seed: number, moments: Moments) {
     this.#customers = customers;
     this.#moments = moments;
     this.#draw = drawFrom(seed, "customers");
+    this.#orders = new Orders(drawFrom(seed, "orders"));
   }
 
   /** Asks until the life is over; resolves when the last answer has ended. */
@@ -65,25 +73,30 @@ export class Customers {
 
   async #work(customer: Customer, life: Life): Promise<void> {
     while (!life.isOver) {
-      const asked = await this.#ask(customer, life);
-      this.asked.push(asked);
-      await sleep(asked.ending === "whole" ? drawInteger(this.#draw, 0, PAUSE_MS_MAX) : PATIENCE_MS);
+      const order = this.#orders.next(customer);
+      const times = order.key !== null && this.#draw() < TWICE ? 2 : 1;
+      const tries = await Promise.all(Array.from({ length: times }, () => this.#ask(customer, order, life)));
+      this.asked.push(...tries);
+      const asked = tries.find(({ ending }) => ending === "whole") ?? tries[0];
+      if (asked !== undefined) this.#orders.note(customer, order, asked);
+      await sleep(asked?.ending === "whole" ? drawInteger(this.#draw, 0, PAUSE_MS_MAX) : PATIENCE_MS);
     }
   }
 
-  async #ask(customer: Customer, life: Life): Promise<Asked> {
+  async #ask(customer: Customer, order: Order, life: Life): Promise<Asked> {
     const draw = this.#draw;
-    const number = this.#next++;
-    const isStream = draw() < 0.75;
-    const model = pick(draw, customer.models);
-    const content = "What does the mill grind? ".repeat(drawInteger(draw, 1, 8));
-    const body = Buffer.from(JSON.stringify({ model, stream: isStream, max_tokens: number, messages: [{ role: "user", content }] }));
+    const { number, key, model, isStream, body } = order;
     const leaving = draw() < LEAVERS ? new Leaving(draw) : null;
-    const answer = await send(life, pick(draw, customer.keys), body, leaving, (bytes) => this.#watch(bytes));
+    const to = { port: pick(draw, life.relays).port, key: pick(draw, customer.keys) };
+    const sentAt = Date.now();
+    const answer = await send(to, order, leaving, (bytes) => this.#watch(bytes));
     const heard: Heard = answer === null ? { ending: "cut", text: "", code: null } : hear(answer, isStream);
     return {
       ...heard,
       number,
+      key,
+      sentAt,
+      endedAt: Date.now(),
       accountId: customer.accountId,
       isMetered: customer.isMetered,
       model,
@@ -140,9 +153,8 @@ class Leaving {
 
 /** Null when the connection ended before an answer began. */
 async function send(
-  life: Life,
-  key: string,
-  body: Buffer,
+  to: { readonly port: number; readonly key: string },
+  { body, key }: Order,
   leaving: Leaving | null,
   watch: (bytes: Buffer) => void,
 ): Promise<Answer | null> {
@@ -150,7 +162,12 @@ async function send(
     leaving?.hasBytes();
     watch(bytes);
   };
-  const answer = call({ port: life.relay.port, key }, { body, onBytes, ...(leaving === null ? {} : { signal: leaving.signal }) });
+  const answer = call(to, {
+    body,
+    onBytes,
+    ...(key === null ? {} : { headers: { "idempotency-key": key } }),
+    ...(leaving === null ? {} : { signal: leaving.signal }),
+  });
   leaving?.hasSent();
   try {
     return await answer;
@@ -162,12 +179,6 @@ async function send(
   } finally {
     leaving?.stay();
   }
-}
-
-function pick<T>(draw: Draw, from: readonly T[]): T {
-  const picked = from[drawInteger(draw, 0, from.length - 1)];
-  if (picked === undefined) throw new Error("there is nothing to pick from");
-  return picked;
 }
 
 function sleep(ms: number): Promise<void> {

@@ -4,8 +4,11 @@
  */
 import type { Books, HoldRow, RequestRow } from "./books.ts";
 import type { Asked } from "./customers.ts";
-import type { Credit } from "./owner.ts";
-import { MODELS, numberIn, priceOf } from "./tariff.ts";
+import { TOKENS_PER_CHARACTER, wrongSize } from "./oracle-holds.ts";
+import { judgeKeys } from "./oracle-keys.ts";
+import { CLOCK_SLACK_MS, Records } from "./records.ts";
+import type { Death, Evidence } from "./records.ts";
+import { priceOf } from "./tariff.ts";
 import type { Tokens } from "./tariff.ts";
 import type { Call } from "./upstream.ts";
 
@@ -16,7 +19,10 @@ export const CLAIMS = {
   "wrong tokens": "tokens that the upstream did not report",
   "left open": "a hold that is open though nothing runs",
   unheld: "an upstream call with no hold made before it",
-  "over recovered": "a request cut by a death that was charged more than its last checkpoint",
+  "wrong hold": "a hold that is not as large as the rules say, or less than what was delivered",
+  "wrong recovery": "a request cut by a death that was not charged at its last checkpoint",
+  "ran twice": "an Idempotency-Key under which a request ran again after it was charged, or while it ran",
+  "wrong refusal": "an Idempotency-Key that was refused though nothing had it",
   "wrong sums": "a summary that is not the sum of its rows",
   "wrong balance": "a wallet that is not its credits less its charges",
   "wrong credit": "a credit that was confirmed and is not there once, or is there twice",
@@ -33,20 +39,15 @@ export interface Finding {
   readonly says: string;
 }
 
-export interface Evidence {
-  readonly asked: readonly Asked[];
-  readonly calls: readonly Call[];
-  readonly credits: readonly Credit[];
-}
-
-/** The relay's clock and the upstream's are one, read at different times. */
-const CLOCK_SLACK_MS = 2;
-/** What docs/data.md says an estimate is. */
-const TOKENS_PER_CHARACTER = 0.26;
+/** What a relay had sent before it was killed may take effect so much later. */
+const DEATH_SLACK_MS = 1_000;
+/** At least so much is left of a lease of 30 s that is renewed every 10 s. */
+const LEASE_LEFT_MS = 19_000;
 
 /** All that is wrong. Empty: money is exact. */
 export function judge(evidence: Evidence, books: Books): Finding[] {
-  const court = new Court(evidence, books);
+  const records = new Records(evidence, books);
+  const court = new Court(records);
   court.judgeAnswers();
   court.judgeCalls();
   court.judgeHolds();
@@ -56,33 +57,19 @@ export function judge(evidence: Evidence, books: Books): Finding[] {
   court.judgeRows();
   court.judgeSums();
   court.judgeCredits();
-  return court.findings;
+  return [...court.findings, ...judgeKeys(records)];
 }
 
 class Court {
   readonly findings: Finding[] = [];
+  readonly #records: Records;
   readonly #evidence: Evidence;
   readonly #books: Books;
-  readonly #asked: ReadonlyMap<number, Asked>;
-  /** By the request's number; the last call is the one that an answer came from. */
-  readonly #calls: ReadonlyMap<number, Call[]>;
-  readonly #holds: ReadonlyMap<number, HoldRow[]>;
-  readonly #rows: ReadonlyMap<string, RequestRow>;
-  readonly #corrections: ReadonlyMap<string, bigint>;
 
-  constructor(evidence: Evidence, books: Books) {
-    this.#evidence = evidence;
-    this.#books = books;
-    this.#asked = new Map(evidence.asked.map((asked) => [asked.number, asked]));
-    this.#calls = Map.groupBy(evidence.calls, (call) => call.number);
-    this.#holds = Map.groupBy(books.holds, (hold) => (MODELS.includes(hold.model) ? numberIn(hold.model, hold.amount) : 0));
-    this.#rows = new Map(books.requests.map((row) => [row.id, row]));
-    this.#corrections = new Map(books.corrections.map(({ holdId, delta }) => [holdId, delta]));
-  }
-
-  /** What a hold cost in the end. */
-  #costOf(hold: HoldRow): bigint {
-    return (hold.charged ?? 0n) + (this.#corrections.get(hold.id) ?? 0n);
+  constructor(records: Records) {
+    this.#records = records;
+    this.#evidence = records.evidence;
+    this.#books = records.books;
   }
 
   #find(claim: Claim, says: string): void {
@@ -99,13 +86,13 @@ class Court {
   }
 
   #judgeWhole(asked: Asked): void {
-    const call = this.#calls.get(asked.number)?.at(-1);
+    const call = this.#records.callFor(asked);
     if (call === undefined) return this.#find("unheld", `request ${asked.number} was answered and no upstream was asked`);
     if (asked.text !== call.text)
       this.#find("looks whole", `request ${asked.number} got ${asked.text.length} characters of ${call.text.length}`);
-    const row = this.#rows.get(asked.requestId ?? "");
+    const row = this.#records.rows.get(asked.requestId ?? "");
     if (row === undefined) return this.#find("lost", `request ${asked.number} was whole and has no row`);
-    if (row.status !== 200 || row.accountId !== asked.accountId)
+    if (row.status !== 200 || row.endReason === "store_unavailable" || row.accountId !== asked.accountId)
       this.#find("lost", `row ${row.id} does not say that account ${asked.accountId} was answered`);
     if (row.basis !== "estimated" || (call.reportsUsage && call.fault === null)) this.#judgeReported(row, call);
     if (row.basis === "estimated" && Math.abs(row.output - TOKENS_PER_CHARACTER * asked.text.length) > 1)
@@ -123,46 +110,57 @@ class Court {
   }
 
   #judgeCharged(asked: Asked, row: RequestRow): void {
-    const hold = this.#holds.get(asked.number)?.find(({ id }) => id === asked.requestId);
+    const hold = this.#records.holds.get(asked.number)?.find(({ id }) => id === asked.requestId);
     if (hold === undefined) return this.#find("lost", `request ${asked.number} (${row.id}) was whole and has no hold`);
     if (hold.state !== "settled") this.#find("lost", `request ${asked.number} (${row.id}) was whole and its hold is ${hold.state}`);
   }
 
   /** An error instead of an answer costs nothing. */
   #judgeRefused(asked: Asked): void {
-    for (const hold of this.#holds.get(asked.number) ?? [])
-      if (this.#costOf(hold) !== 0n)
-        this.#find("wrong charge", `request ${asked.number} (${hold.id}) was refused with ${asked.code} and cost ${this.#costOf(hold)}`);
+    for (const hold of this.#records.holdsOf(asked)) {
+      const cost = this.#records.costOf(hold);
+      if (cost !== 0n) this.#find("wrong charge", `request ${asked.number} (${hold.id}) was refused with ${asked.code} and cost ${cost}`);
+    }
   }
 
   /** Before a client is told that what it costs cannot be stored now, the settlement is on the relay's disk. */
   #judgePutAside(asked: Asked): void {
-    for (const hold of this.#holds.get(asked.number) ?? [])
-      if (hold.state !== "settled" && !this.#corrections.has(hold.id))
-        this.#find("lost", `request ${asked.number} (${hold.id}) was put aside to be settled later, and is ${hold.state}`);
+    for (const hold of this.#records.holdsOf(asked)) {
+      if (this.#records.corrections.has(hold.id)) continue;
+      const said = `request ${asked.number} (${hold.id}) was put aside to be settled later, and`;
+      // One that was ended in the middle, because its hold could not grow, is told so before that is settled.
+      const isWhole = asked.text === this.#records.callOf(hold)?.text;
+      const mayBe = isWhole ? ["settled"] : ["settled", "recovered"];
+      if (!mayBe.includes(hold.state)) this.#find("lost", `${said} is ${hold.state}`);
+      const row = this.#records.rows.get(hold.id);
+      if (isWhole && row?.endReason !== "store_unavailable") this.#find("lost", `${said} its row says ${row?.endReason}`);
+    }
   }
 
   judgeCalls(): void {
-    for (const [number, calls] of this.#calls) {
-      const asked = this.#asked.get(number);
+    for (const [number, calls] of this.#records.calls) {
+      const [asked] = this.#records.tries.get(number) ?? [];
       if (asked === undefined) {
         this.#find("unheld", `the upstream was asked for request ${number}, which nobody sent`);
         continue;
       }
-      if (!asked.isMetered) continue;
-      const hold = this.#holds.get(number)?.[0];
+      if (!asked.isMetered && asked.key === null) continue;
+      const holds = this.#records.holds.get(number) ?? [];
+      const made = Math.min(...holds.map((hold) => hold.createdAt));
       const first = Math.min(...calls.map((call) => call.arrivedAt));
-      if (hold === undefined) this.#find("unheld", `the upstream was asked for request ${number}, which has no hold`);
-      else if (hold.createdAt > first + CLOCK_SLACK_MS)
-        this.#find("unheld", `hold ${hold.id} was made ${hold.createdAt - first} ms after the upstream was asked`);
+      if (holds.length === 0) this.#find("unheld", `the upstream was asked for request ${number}, which has no hold`);
+      else if (made > first + CLOCK_SLACK_MS)
+        this.#find("unheld", `the first hold of request ${number} was made ${made - first} ms after the upstream was asked`);
     }
   }
 
   judgeHolds(): void {
-    for (const [number, holds] of this.#holds) {
-      const asked = this.#asked.get(number);
+    for (const [number, holds] of this.#records.holds) {
+      const [asked] = this.#records.tries.get(number) ?? [];
       for (const hold of holds) this.#judgeHold(number, asked, hold);
-      if (holds.length > 1) this.#find("double", `request ${number} has the holds ${holds.map(({ id }) => id).join(", ")}`);
+      const charged = holds.filter((hold) => this.#records.costOf(hold) !== 0n);
+      const [what, many] = asked?.key == null ? ["holds", holds] : ["charged holds", charged];
+      if (many.length > 1) this.#find("double", `request ${number} has the ${what} ${many.map(({ id }) => id).join(", ")}`);
     }
   }
 
@@ -170,9 +168,15 @@ class Court {
     if (asked === undefined) return this.#find("double", `hold ${hold.id} is for request ${number}, which nobody sent`);
     if (hold.accountId !== asked.accountId || hold.model !== asked.model)
       this.#find("wrong charge", `hold ${hold.id} is of ${hold.accountId} for ${hold.model}, which did not ask for it`);
+    if (hold.idempotencyKey !== asked.key)
+      this.#find("ran twice", `hold ${hold.id} has the key ${hold.idempotencyKey}; its client sent ${asked.key}`);
+    if ((hold.walletId !== null) !== asked.isMetered || (hold.walletId === null && (hold.charged ?? 0n) !== 0n))
+      this.#find("wrong charge", `hold ${hold.id} took ${hold.charged} from ${hold.walletId}`);
+    const size = hold.walletId === null ? null : wrongSize(this.#records, asked, hold);
+    if (size !== null) this.#find("wrong hold", size);
     switch (hold.state) {
       case "settled":
-        return this.#judgeSettled(asked, hold);
+        return hold.walletId === null ? undefined : this.#judgeSettled(asked, hold);
       case "recovered":
         return this.#judgeRecovered(asked, hold);
       case "voided":
@@ -184,7 +188,7 @@ class Court {
   }
 
   #judgeSettled(asked: Asked, hold: HoldRow): void {
-    const tokens = hold.basis === "exact" ? this.#reportedTo(asked, hold) : this.#estimated(asked, hold);
+    const tokens = hold.basis === "exact" ? this.#reportedTo(hold) : this.#estimated(asked, hold);
     if (tokens === null) return;
     if (tokens.prompt !== hold.inputTokens || tokens.completion !== hold.outputTokens)
       this.#find("wrong tokens", `hold ${hold.id} has ${hold.inputTokens} and ${hold.outputTokens} tokens`);
@@ -195,44 +199,56 @@ class Court {
     if (price > hold.amount) this.#find("wrong charge", `hold ${hold.id} of ${hold.amount} does not cover ${price}`);
   }
 
-  #reportedTo(asked: Asked, hold: HoldRow): Tokens | null {
-    const call = this.#calls.get(asked.number)?.at(-1);
+  #reportedTo(hold: HoldRow): Tokens | null {
+    const call = this.#records.callOf(hold);
     if (call?.reportsUsage === true) return call.tokens;
     this.#find("wrong tokens", `hold ${hold.id} is settled as exact, and the upstream reported nothing`);
     return null;
   }
 
-  /** An estimate is bounded by the request that was sent and by what the upstream meant to say. */
+  /** An estimate is bounded by the request that was sent, by what the upstream meant to say, and by what the client got. */
   #estimated(asked: Asked, hold: HoldRow): Tokens | null {
-    if (!this.#isWithin(asked, hold)) {
-      this.#find(
-        "wrong tokens",
-        `hold ${hold.id} (${hold.basis}) has ${hold.inputTokens} and ${hold.outputTokens} tokens, which is too many`,
-      );
+    const heard = Math.floor(this.#records.charactersHeard(hold) * TOKENS_PER_CHARACTER);
+    const isTooMuch = !this.#isWithin(asked, hold);
+    if (isTooMuch || hold.outputTokens < heard) {
+      const which = isTooMuch ? "which is too many" : `and ${heard} were delivered`;
+      this.#find("wrong tokens", `hold ${hold.id} (${hold.basis}) has ${hold.inputTokens} and ${hold.outputTokens} tokens, ${which}`);
       return null;
     }
     return { prompt: hold.inputTokens, cached: 0, completion: hold.outputTokens, reasoning: 0 };
   }
 
   #isWithin(asked: Asked, hold: HoldRow): boolean {
-    const said = Math.max(0, ...(this.#calls.get(asked.number) ?? []).map((call) => call.text.length));
+    const said = this.#records.charactersSaid(asked.number);
     const [inputMax, outputMax] = [asked.bodyBytes, said].map((characters) => Math.ceil(characters * TOKENS_PER_CHARACTER) + 1);
     return hold.inputTokens <= (inputMax ?? 0) && hold.outputTokens <= (outputMax ?? 0);
   }
 
-  /** At most the last checkpoint, at most what was set aside, and at most what could have been delivered. */
+  /** The last checkpoint, at most what was set aside, and at most what could have been delivered. */
   #judgeRecovered(asked: Asked, hold: HoldRow): void {
     const charged = hold.charged ?? 0n;
-    const most = hold.checkpointCharge < hold.amount ? hold.checkpointCharge : hold.amount;
-    if (charged > most) this.#find("over recovered", `hold ${hold.id} cost ${charged}, its last checkpoint ${hold.checkpointCharge}`);
-    if (hold.checkpointSeq === 0 && charged !== 0n) this.#find("over recovered", `hold ${hold.id} has no checkpoint and cost ${charged}`);
+    const noted = hold.checkpointCharge < hold.amount ? hold.checkpointCharge : hold.amount;
+    if (charged !== noted || hold.writtenOff !== 0n)
+      this.#find("wrong recovery", `hold ${hold.id} cost ${charged}, its last checkpoint ${hold.checkpointCharge}`);
+    if (hold.checkpointSeq === 0 && charged !== 0n) this.#find("wrong recovery", `hold ${hold.id} has no checkpoint and cost ${charged}`);
+    this.#judgeDeath(hold);
     const isPriced =
       charged === 0n ||
       charged === priceOf(hold.model, { prompt: hold.inputTokens, cached: 0, completion: hold.outputTokens, reasoning: 0 });
     if (!isPriced)
       this.#find("wrong charge", `hold ${hold.id} was recovered at ${charged}, which is not the price of its checkpoint's tokens`);
     if (charged !== 0n && !this.#isWithin(asked, hold))
-      this.#find("over recovered", `hold ${hold.id} counts ${hold.inputTokens} and ${hold.outputTokens} tokens, which is too many`);
+      this.#find("wrong recovery", `hold ${hold.id} counts ${hold.inputTokens} and ${hold.outputTokens} tokens, which is too many`);
+  }
+
+  /** Only the dead are recovered, and by others only when their lease is over. */
+  #judgeDeath(hold: HoldRow): void {
+    const closedAt = hold.closedAt ?? 0;
+    const isOf = ({ node, at }: Death): boolean => hold.node.endsWith(node) && at >= hold.createdAt - DEATH_SLACK_MS && at <= closedAt;
+    const death = this.#evidence.deaths.find(isOf);
+    if (death === undefined) return this.#find("wrong recovery", `hold ${hold.id} was recovered, and its relay lived`);
+    if (death.isForGood && closedAt - death.at < LEASE_LEFT_MS)
+      this.#find("wrong recovery", `hold ${hold.id} was ended by another relay ${closedAt - death.at} ms after the death of its own`);
   }
 
   /** Usage is charged once for a hold, and adds up to what the hold says. */
@@ -256,18 +272,18 @@ class Court {
   judgeCorrections(): void {
     const holds = new Map(this.#books.holds.map((hold) => [hold.id, hold]));
     for (const { holdId, cost } of this.#books.corrections) {
-      const [hold, row] = [holds.get(holdId), this.#rows.get(holdId)];
+      const [hold, row] = [holds.get(holdId), this.#records.rows.get(holdId)];
       if (hold === undefined || row === undefined) {
         this.#find("lost", `hold ${holdId} was corrected and is not there, or has no row`);
         continue;
       }
-      const number = numberIn(hold.model, hold.amount);
-      const isRefused = this.#asked.get(number)?.ending === "refused";
+      const tries = this.#records.tries.get(this.#records.numberOf(hold)) ?? [];
+      const isRefused = tries.some((asked) => asked.ending === "refused" && (asked.key === null || asked.requestId === holdId));
       const tokens = { prompt: row.input, cached: row.cached, completion: row.output, reasoning: row.reasoning };
       const price = isRefused ? 0n : priceOf(hold.model, tokens);
-      if (cost !== price || this.#costOf(hold) !== price)
+      if (cost !== price || this.#records.costOf(hold) !== price)
         this.#find("wrong charge", `hold ${holdId} was corrected to ${cost}; its tokens cost ${price}`);
-      const call = this.#calls.get(number)?.at(-1);
+      const call = this.#records.callOf(hold);
       if (row.basis === "exact" && call !== undefined) this.#judgeReported(row, call);
     }
   }
@@ -277,7 +293,7 @@ class Court {
     const { wallets, lots, holds } = this.#books;
     for (const wallet of wallets) {
       const given = sumOf(lots.filter((lot) => lot.walletId === wallet.id).map((lot) => lot.amount));
-      const charged = sumOf(holds.filter((hold) => hold.accountId === wallet.accountId).map((hold) => this.#costOf(hold)));
+      const charged = sumOf(holds.filter((hold) => hold.accountId === wallet.accountId).map((hold) => this.#records.costOf(hold)));
       if (wallet.balance !== given - charged || wallet.balance < 0n)
         this.#find("wrong balance", `${wallet.id} has ${wallet.balance}: it was given ${given} and charged ${charged}`);
       const open = sumOf(holds.filter((hold) => hold.accountId === wallet.accountId && hold.state === "open").map((hold) => hold.amount));
@@ -288,12 +304,13 @@ class Court {
   /** A hold that cost something has a row that says so, and nothing else has. */
   judgeRows(): void {
     for (const hold of this.#books.holds) {
-      const row = this.#rows.get(hold.id);
+      const row = this.#records.rows.get(hold.id);
+      const cost = hold.walletId === null ? null : this.#records.costOf(hold);
       if (row === undefined && hold.state !== "voided") this.#find("lost", `hold ${hold.id} is ${hold.state} and has no row`);
       // Refused because nobody knew whether its hold was made, it says nothing of money; the hold that was made is void.
       const isUnknown = row?.endReason === "refused" && row.charge === null && hold.state === "voided" && hold.charged === 0n;
-      if (row !== undefined && !isUnknown && row.charge !== this.#costOf(hold))
-        this.#find("wrong charge", `row ${hold.id} says ${row.charge}, its hold ${this.#costOf(hold)}`);
+      if (row !== undefined && !isUnknown && row.charge !== cost)
+        this.#find("wrong charge", `row ${hold.id} says ${row.charge}, its hold ${cost}`);
     }
     const holds = new Set(this.#books.holds.map(({ id }) => id));
     for (const row of this.#books.requests)

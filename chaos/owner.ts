@@ -4,7 +4,7 @@ import type { RelayProcess } from "../packages/relay/test/support/relay-process.
 import { ADMIN_TOKEN } from "../packages/relay/test/support/admin-token.ts";
 import type { Customer, Life } from "./customers.ts";
 import type { Moments } from "./moments.ts";
-import { scaled } from "./tariff.ts";
+import { scaled, SLIDING } from "./tariff.ts";
 
 export interface Credit {
   readonly reference: string;
@@ -21,25 +21,36 @@ const RICH = "1000000.00";
 /** Runs out in a short trial. */
 const POOR = "15.000000001";
 const DROP = "0.000000123";
+/** Soon covers what a stream begins with and not what it grows to. */
+const TIGHT = "5.000000001";
+/** What lets one who has spent it all ask a little longer, but not for the longest answers. */
+const ALLOWANCE = "0.400000123";
 
 type Json = Readonly<Record<string, unknown>>;
 
 export class Owner {
   readonly credits: Credit[] = [];
   readonly #moments: Moments;
-  #paid: readonly string[] = [];
+  #turn = 0;
+  /** What is given again and again. */
+  #drops: readonly { readonly accountId: string; readonly usd: string }[] = [];
 
   constructor(moments: Moments) {
     this.#moments = moments;
   }
 
-  /** Two accounts that have enough, one that has not, and one that does not pay. */
+  /** Two accounts that have enough, three that have not, and one that does not pay. */
   async open(relay: RelayProcess): Promise<Customer[]> {
     const rich = await this.#customer(relay, { name: "shop", usd: RICH, keys: 2, models: ["flat", "banded"], workers: 6 });
-    const other = await this.#customer(relay, { name: "press", usd: RICH, keys: 1, models: ["flat"], workers: 5 });
+    const other = await this.#customer(relay, { name: "press", usd: RICH, keys: 1, models: ["flat", SLIDING], workers: 5 });
     const poor = await this.#customer(relay, { name: "pupil", usd: POOR, keys: 1, models: ["flat"], workers: 3 });
-    this.#paid = [rich, other, poor].map(({ accountId }) => accountId);
-    return [rich, other, poor, { accountId: "default", isMetered: false, keys: [relay.key], models: ["flat"], workers: 4 }];
+    const tight = { usd: TIGHT, keys: 1, models: [SLIDING], workers: 3 };
+    const authors = [await this.#customer(relay, { name: "author", ...tight }), await this.#customer(relay, { name: "poet", ...tight })];
+    this.#drops = [
+      ...[rich, other, poor].map(({ accountId }) => ({ accountId, usd: DROP })),
+      ...authors.map(({ accountId }) => ({ accountId, usd: ALLOWANCE })),
+    ];
+    return [rich, other, poor, ...authors, { accountId: "default", isMetered: false, keys: [relay.key], models: ["flat"], workers: 4 }];
   }
 
   async #customer(
@@ -65,9 +76,16 @@ export class Owner {
   /** Gives a drop to each account in turn until the life is over. What a life left unconfirmed the next one asks for again. */
   async live(life: Life): Promise<void> {
     while (!life.isOver) {
-      await this.#give(life.relay, this.#pending() ?? this.#drop());
+      await this.#give(this.#anyOf(life), this.#pending() ?? this.#drop());
       await new Promise((resolve) => setTimeout(resolve, CREDIT_EVERY_MS));
     }
+  }
+
+  /** One after the other. */
+  #anyOf({ relays }: Life): Pick<RelayProcess, "port"> {
+    const relay = relays[this.#turn++ % relays.length];
+    if (relay === undefined) throw new Error("there is no relay to ask");
+    return relay;
   }
 
   #pending(): Credit | undefined {
@@ -76,8 +94,8 @@ export class Owner {
 
   #drop(): Credit {
     const number = this.credits.length;
-    const accountId = this.#paid[number % this.#paid.length] ?? "";
-    const credit: Credit = { reference: `drop-${number}`, accountId, nanos: scaled(DROP, 9), isConfirmed: false, tries: 0 };
+    const { accountId, usd } = this.#drops[number % this.#drops.length] ?? { accountId: "", usd: DROP };
+    const credit: Credit = { reference: `drop-${number}`, accountId, nanos: scaled(usd, 9), isConfirmed: false, tries: 0 };
     this.credits.push(credit);
     return credit;
   }

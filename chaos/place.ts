@@ -9,6 +9,7 @@ import type { Breach } from "../packages/relay/src/store/ledger-audit.ts";
 import { queryPostgres, startPostgres } from "../packages/relay/test/support/postgres.ts";
 import type { TestPostgres } from "../packages/relay/test/support/postgres.ts";
 import type { Query } from "./books.ts";
+import { openSlowLine } from "./slow-line.ts";
 
 export type StoreName = "sqlite" | "postgres";
 
@@ -20,18 +21,26 @@ export interface Place {
   readonly config: { readonly database?: string };
   /** The server, where there is one to kill. */
   readonly server: TestPostgres | null;
+  /**
+   * Makes the database slow for the relay, where the place was opened for that: each step takes so long, or none comes to an
+   * end where null is given, until what it returns is called.
+   */
+  slow(delayMs: number | null): () => void;
   query: Query;
   audit(): Promise<readonly Breach[]>;
   /** Leaves neither a server nor a directory. */
   close(): Promise<void>;
 }
 
+const LOCK_WITHIN_MS = 1_000;
+
 function newDataDir(): string {
   return mkdtempSync(join(tmpdir(), "millrace-chaos-"));
 }
 
-export async function openPlace(store: StoreName): Promise<Place> {
-  return store === "sqlite" ? sqlitePlace(newDataDir()) : await postgresPlace();
+/** @param settings `isSlow`: PostgreSQL is reached by a line that can be made slow. SQLite always can. */
+export async function openPlace(store: StoreName, { isSlow }: { readonly isSlow: boolean }): Promise<Place> {
+  return store === "sqlite" ? sqlitePlace(newDataDir()) : await postgresPlace(isSlow);
 }
 
 /** Books in a file, which the relay makes. */
@@ -49,6 +58,7 @@ export function sqlitePlace(dataDir: string): Place {
     dataDir,
     config: {},
     server: null,
+    slow: () => lockOf(join(dataDir, "millrace.db")),
     query: async (sql) =>
       open((database) => {
         const statement = database.prepare(sql);
@@ -60,15 +70,27 @@ export function sqlitePlace(dataDir: string): Place {
   };
 }
 
-async function postgresPlace(): Promise<Place> {
+/** Another program that writes: nobody else can meanwhile. */
+function lockOf(path: string): () => void {
+  const database = new DatabaseSync(path, { timeout: LOCK_WITHIN_MS });
+  database.exec("BEGIN IMMEDIATE");
+  return () => database.close();
+}
+
+async function postgresPlace(isSlow: boolean): Promise<Place> {
   const server = await startPostgres({ isDurable: true });
   const dataDir = newDataDir();
   const { host, port, user, database } = server.connection;
+  const line = isSlow ? await openSlowLine(Number(port)) : null;
   return {
     store: "postgres",
     dataDir,
-    config: { database: `postgres://${user}@${host}:${port}/${database}` },
+    config: { database: `postgres://${user}@${host}:${line?.port ?? port}/${database}` },
     server,
+    slow: (delayMs) => {
+      if (line === null) throw new Error("the place was not opened for a slow database");
+      return delayMs === null ? line.stall() : line.delay(delayMs);
+    },
     query: async (sql) => await queryPostgres(server.connection, sql),
     audit: async () => {
       const ledger = new PostgresLedger({ connection: server.connection });
@@ -80,6 +102,7 @@ async function postgresPlace(): Promise<Place> {
     },
     close: async () => {
       rmSync(dataDir, { recursive: true, force: true });
+      await line?.close();
       await server.stop();
     },
   };

@@ -1,7 +1,7 @@
 /**
- * `npm run chaos`: money is exact whatever dies. A relay serves accounts that pay while it is killed, or the database under it
- * is, and afterwards the books are judged by what the clients and the upstream saw.
- * `--store sqlite|postgres --kill relay|database --cycles N --long --seed N --json`
+ * `npm run chaos`: money is exact whatever dies. Relays serve accounts that pay while one of them is killed, or the database
+ * under it is, or is slow, and afterwards the books are judged by what the clients and the upstream saw.
+ * `--store sqlite|postgres --kill relay|database|peer|none --cycles N --long --seed N --json`
  */
 import { parseArgs } from "node:util";
 import { postgresBinaries } from "../packages/relay/test/support/postgres.ts";
@@ -18,10 +18,19 @@ interface Planned {
   readonly cycles: number;
 }
 
-const TRIALS: readonly Planned[] = [
-  { store: "sqlite", kill: "relay", cycles: 12 },
-  { store: "postgres", kill: "relay", cycles: 12 },
-  { store: "postgres", kill: "database", cycles: 6 },
+/** Side by side, and in each of them one after the other. */
+const LANES: readonly (readonly Planned[])[] = [
+  [
+    { store: "sqlite", kill: "relay", cycles: 12 },
+    { store: "postgres", kill: "relay", cycles: 12 },
+    { store: "postgres", kill: "database", cycles: 6 },
+    { store: "sqlite", kill: "none", cycles: 3 },
+  ],
+  // The first of them mostly waits until the others take a relay for dead.
+  [
+    { store: "postgres", kill: "peer", cycles: 6 },
+    { store: "postgres", kill: "none", cycles: 4 },
+  ],
 ];
 const CYCLES_LONG = 300;
 const SEED_MAX = 1_000_000;
@@ -75,19 +84,19 @@ function isMeant({ store, kill }: Planned): boolean {
 // Ended by a signal, it still takes its processes with it.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 
-const planned = TRIALS.filter(isMeant);
-if (planned.length === 0) refuse("--store is sqlite or postgres, --kill is relay or database, and SQLite has no server to kill");
+const lanes = LANES.map((lane) => lane.filter(isMeant));
+if (lanes.flat().length === 0) {
+  const kills = "--kill is relay, database, peer (one of several relays) or none (the database is slow)";
+  refuse(`--store is sqlite or postgres; ${kills}; SQLite has no server to kill, and one relay`);
+}
 const hasPostgres = postgresBinaries() !== null;
 const seed = countOf("seed", 1 + Math.floor(Math.random() * SEED_MAX));
 const verdicts: Verdict[] = [];
 const notRun: string[] = [];
 let isBroken = false;
-for (const { store, kill, cycles } of planned) {
-  if (store === "postgres" && !hasPostgres) {
-    notRun.push(`${store}, kill ${kill}`);
-    continue;
-  }
-  const place = await openPlace(store);
+
+async function run({ store, kill, cycles }: Planned): Promise<void> {
+  const place = await openPlace(store, { isSlow: kill === "none" });
   try {
     const say = (line: string): void => console.error(line);
     const wish = { kill, cycles: countOf("cycles", values.long ? CYCLES_LONG : cycles), seed, say };
@@ -101,6 +110,15 @@ for (const { store, kill, cycles } of planned) {
     await place.close();
   }
 }
+
+async function runLane(lane: readonly Planned[]): Promise<void> {
+  for (const trial of lane) {
+    if (trial.store === "postgres" && !hasPostgres) notRun.push(`${trial.store}, kill ${trial.kill}`);
+    else await run(trial);
+  }
+}
+
+await Promise.all(lanes.map(runLane));
 if (notRun.length > 0)
   console.error(`NOT RUN: ${notRun.join("; ")}: initdb and postgres are not installed (Debian: apt-get install postgresql)`);
 const isProved = !isBroken && verdicts.length > 0 && verdicts.every(isGood) && (notRun.length === 0 || process.env["CI"] !== "true");

@@ -27,8 +27,8 @@ interface Price extends Rates {
 }
 
 /**
- * Output costs a million times what input costs, so that the number of a request can be read from what was set aside for it:
- * each asks for as many tokens as its number. The odd digits make sums that must be rounded.
+ * Output costs so much more than input that what was set aside tells for how many tokens of output it was, and so the number of
+ * the request: each asks for as many as its number. The odd digits make sums that must be rounded.
  */
 export const PRICES: Readonly<Record<string, Price>> = {
   flat: { input: "0.000777", cached_input: "0.000123", output: "1000.000333" },
@@ -40,7 +40,14 @@ export const PRICES: Readonly<Record<string, Price>> = {
     per_request: "0.000000007",
     bands: [{ above: 2_000, input: "0.003001", cached_input: "0.000211", output: "2000.000001", reasoning: "2500.000003" }],
   },
+  // Input costs enough that a hold tells the prompt's bound, too: by it sliding ones are known, which begin all alike.
+  long: { input: "0.010007", cached_input: "0.001003", output: "1000.000333" },
 };
+
+/** Money for this model's streams is set aside as they grow. */
+export const SLIDING = "long";
+/** Tokens of output that a sliding hold begins with, and is ahead by when it grows. */
+export const WINDOW = 2_048;
 
 export const MODELS: readonly string[] = Object.keys(PRICES);
 
@@ -74,9 +81,30 @@ export function priceOf(model: string, tokens: Tokens): bigint {
   return (sum + 999n) / 1_000n + scaled(price.per_request ?? "0", 9);
 }
 
-/** The number of the request that `nanos` were set aside for: how many of the dearest output tokens are in it. */
-export function numberIn(model: string, nanos: bigint): number {
+/** The most tokens that a prompt of so many bytes is taken to have. */
+export function promptBound(bytes: number): number {
+  return Math.ceil(bytes / 2) + 64;
+}
+
+/** What must be set aside for a prompt of at most so many tokens and as many of output, at the dearest they may cost. */
+export function holdFor(model: string, prompt: number, output: number): bigint {
   const price = priceNamed(model);
-  const [output, reasoning] = [pico(price.output), pico(price.reasoning ?? price.output)];
-  return Number(((nanos - scaled(price.per_request ?? "0", 9)) * 1_000n) / (output > reasoning ? output : reasoning));
+  const reachable: Rates[] = [price, ...(price.bands ?? []).filter((band) => prompt > band.above)];
+  const most = reachable.map((rates) => {
+    const [input, each] = [dearest(rates.input, rates.cached_input), dearest(rates.output, rates.reasoning ?? rates.output)];
+    return BigInt(prompt) * input + BigInt(output) * each;
+  });
+  return (most.reduce((a, b) => (a > b ? a : b)) + 999n) / 1_000n + scaled(price.per_request ?? "0", 9);
+}
+
+/** For how many tokens of the prompt and of output `nanos` were set aside. The prompt's is exact for {@link SLIDING} alone. */
+export function tokensHeld(model: string, nanos: bigint): { readonly prompt: number; readonly output: number } {
+  const price = priceNamed(model);
+  const [input, output] = [dearest(price.input, price.cached_input), dearest(price.output, price.reasoning ?? price.output)];
+  const sum = (nanos - scaled(price.per_request ?? "0", 9)) * 1_000n;
+  return { prompt: Number((sum % output) / input), output: Number(sum / output) };
+}
+
+function dearest(one: string, other: string): bigint {
+  return pico(one) > pico(other) ? pico(one) : pico(other);
 }

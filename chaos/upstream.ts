@@ -6,6 +6,7 @@ import type { Scenario } from "../packages/relay/src/simulator/scenario.ts";
 import type { SeenRequest } from "../packages/relay/src/simulator/seen-request.ts";
 import { startSimulator } from "../packages/relay/src/simulator/simulator.ts";
 import type { Moments } from "./moments.ts";
+import { SLIDING } from "./tariff.ts";
 import type { Tokens } from "./tariff.ts";
 
 /** One call, as the upstream knows it. */
@@ -30,9 +31,10 @@ export interface Upstream {
 }
 
 const WORDS = "mill race wheel water stone grain flour sluice river weir".split(" ");
-/** Below the number of any request, as the estimate of the longest text is too: what was set aside always covers it. */
+/** Below the number of any request, as the estimate of the longest text is too, and below what a sliding hold begins with. */
 const COMPLETION_MAX = 900;
 const PROMPT_MAX = 4_000;
+const PLAIN_MS_MAX = 400;
 
 export async function startUpstream(seed: number, moments: Moments): Promise<Upstream> {
   const calls: Call[] = [];
@@ -42,7 +44,7 @@ export async function startUpstream(seed: number, moments: Moments): Promise<Ups
     const before = asked.get(number) ?? 0;
     asked.set(number, before + 1);
     const draw = drawFrom(seed, `call ${number} ${before}`);
-    const { call, scenario } = planCall(number, draw);
+    const { call, scenario } = planCall(number, draw() < longShareOf(request), draw);
     calls.push(call);
     moments.note("asked");
     return scenario;
@@ -58,8 +60,13 @@ function numberOf(request: SeenRequest): number {
   return typeof number === "number" ? number : 0;
 }
 
-function planCall(number: number, draw: Draw): { call: Call; scenario: Partial<Scenario> } {
-  const isLong = draw() < 0.15;
+/** What is paid for as it grows must grow. */
+function longShareOf(request: SeenRequest): number {
+  const body = request.json;
+  return typeof body === "object" && body !== null && "model" in body && body.model === SLIDING ? 0.75 : 0.15;
+}
+
+function planCall(number: number, isLong: boolean, draw: Draw): { call: Call; scenario: Partial<Scenario> } {
   const text = drawText(draw, isLong);
   const tokens = drawTokens(draw);
   const fault = drawFaultOf(draw);
@@ -72,7 +79,9 @@ function planCall(number: number, draw: Draw): { call: Call; scenario: Partial<S
       tokens,
       fault,
       usage: reportsUsage ? usage : "never",
-      ratePerSecond: isLong ? 200 : drawInteger(draw, 60, 600),
+      ratePerSecond: isLong ? 400 : drawInteger(draw, 60, 600),
+      // So long that there always are some under way when something happens.
+      plainMs: drawInteger(draw, 0, PLAIN_MS_MAX),
       ttftMs: draw() < 0.1 ? drawInteger(draw, 200, 700) : drawInteger(draw, 0, 30),
     },
   };

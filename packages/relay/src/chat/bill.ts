@@ -271,7 +271,6 @@ export class Bill {
 /** What a client is told when its running stream cannot be paid for any further. */
 export function extensionError(refused: Refused): RelayError {
   const error = refusalOf(refused);
-  return error.code === "store_unavailable" || error.code === "insufficient_credits" || error.code === "budget_exceeded"
-    ? error
-    : unavailable();
+  if (error.code === "insufficient_credits" || error.code === "budget_exceeded") return error;
+  return relayError("store_unavailable", "No more money can be set aside for this answer right now; what was sent is charged.");
 }

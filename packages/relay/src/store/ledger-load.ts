@@ -17,8 +17,8 @@ export function* loadState(
   nowMs: number,
 ): Sql<LedgerState> {
   const needs = needsOf(operations);
-  const idempotency = yield* loadIdempotency(dialect, needs.keys);
-  for (const entry of idempotency.values()) needs.holdIds.add(entry.holdId);
+  const keys = yield* loadIdempotency(dialect, needs.keys);
+  for (const entry of keys.values()) needs.holdIds.add(entry.holdId);
   for (const id of yield* openHoldsOfNodes(dialect, needs.recovered)) needs.holdIds.add(id);
   const found = yield* findHolds(dialect, needs);
   yield* findRefunds(dialect, needs);
@@ -35,6 +35,9 @@ export function* loadState(
   // What they may need is kept.
   for (const [id, hold] of yield* readHolds(dialect, "h.wallet_id", swept, " AND h.state = 'open'")) found.set(id, hold);
   const holds = yield* lockHolds(dialect, needs.holdIds, found);
+  // Somebody may have ended that hold, and freed its key, while this waited for the locks.
+  const mayBeFree = [...keys.values()].some(({ holdId }) => holds.get(holdId)?.state !== "open");
+  const idempotency = mayBeFree ? yield* loadIdempotency(dialect, needs.keys) : keys;
   const closedIds = [...holds.values()].filter((hold) => hold.state !== "open").map((hold) => hold.id);
   return {
     wallets,

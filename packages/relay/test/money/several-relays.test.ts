@@ -113,6 +113,30 @@ describe.runIf(postgresIsDue())("several relays on one PostgreSQL", () => {
     expect(await shop.relay.books.store.query("audit", {})).toEqual([]);
   });
 
+  test("an Idempotency-Key that another relay frees while this one waits is free", { timeout: 40_000 }, async () => {
+    await open("5.00", { text: "x" });
+    const { ledger, store } = shop.relay.books;
+    const hold = (id: string): ReturnType<typeof ledger.ask> => {
+      const asked = { id, accountId: shop.id, keyId: shop.keyId, model: "m", priceId: "none", amountNanos: DOLLAR, mode: "full" } as const;
+      return ledger.ask({ kind: "hold", ...asked, isMetered: true, budgetIds: [], idempotency: { key: "k", bodySha256: "sha" } });
+    };
+    expect((await hold("req_first")).ok).toBe(true);
+    const { url } = shop.database.configIn("") as { url: string };
+    const other = new pg.Client({ connectionString: url });
+    await other.connect();
+    await other.query("BEGIN; SELECT * FROM wallets FOR UPDATE");
+    const second = hold("req_second");
+    const waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    await expect.poll(async () => (await other.query(waits)).rowCount, { timeout: 900, interval: 10 }).toBe(1);
+    // What a void of the first one writes.
+    await other.query(`UPDATE holds SET state = 'voided', charged = 0, basis = 'none', closed_at = created_at WHERE id = 'req_first';
+      DELETE FROM idempotency_keys; UPDATE wallets SET held = 0; COMMIT`);
+    await other.end();
+    expect(await second).toMatchObject({ ok: true });
+    expect(await shop.relay.query("SELECT hold_id FROM idempotency_keys")).toEqual([{ hold_id: "req_second" }]);
+    expect(await store.query("audit", {})).toEqual([]);
+  });
+
   test("the holds of a relay that died are ended by another one, at their last note; its late settlement is a correction", async () => {
     await open("5.00", { text: "x" });
     const { store, ledger } = shop.relay.books;

@@ -99,6 +99,24 @@ describe.runIf(postgresIsDue())("while PostgreSQL does not answer", () => {
     expect(await shop.relay.books.store.query("audit", {})).toEqual([]);
   });
 
+  test("a stream whose hold cannot grow for want of a database says that what was sent is charged", { timeout: 60_000 }, async () => {
+    const endless = { fault: { kind: "endless-stream" }, ratePerSecond: 400 } as const;
+    shop = await Shop.open("500.00", endless, { database: await database(), hold: "sliding" });
+    let bytes = 0;
+    const running = shop.ask({ ...SMALL, max_tokens: 100_000 }, { onBytes: (piece: Buffer) => (bytes += piece.length) });
+    await until(() => bytes > 2_000);
+    const start = await server.kill();
+    const cut = await running;
+    expect(errorOf(cut).code).toBe("store_unavailable");
+    expect(errorOf(cut).message).toContain("what was sent is charged");
+    expect([cut.isWhole, cut.body.includes("[DONE]")]).toEqual([false, false]);
+    await start();
+    await expect.poll(async () => (await shop.balance()).held_nanos, { timeout: 20_000 }).toBe("0");
+    const row = await shop.relay.row();
+    expect(row).toMatchObject({ end_reason: "store_unavailable", basis: "estimated", charge_nanos: Number(costOf(row)) });
+    expect(BigInt((await shop.balance()).balance_nanos)).toBe(500n * DOLLAR - costOf(row));
+  });
+
   test("a log-in does not wait behind a summary", { timeout: 60_000 }, async () => {
     shop = await Shop.open("5.00", { text: "x" }, { database: await database() });
     const { store } = shop.relay.books;
