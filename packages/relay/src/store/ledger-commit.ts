@@ -67,8 +67,8 @@ function* decideAndWrite(
     leaseUntilMs: nowMs + seat.leaseMs,
   });
   yield* writeChanges(settings.dialect, changes);
-  const writes = results.flatMap((result, at) => writesOf(riders[at], result));
-  yield* applyWrites(settings.dialect, [...writes, ...recoveredRows(changes)], isAgain);
+  const writes = [...results.flatMap((result, at) => writesOf(riders[at], result)), ...recoveredRows(changes)];
+  if (writes.length > 0) yield* applyWrites(settings.dialect, writes, isAgain);
   return results;
 }
 

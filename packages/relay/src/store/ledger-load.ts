@@ -9,6 +9,9 @@ import type { Dialect, Sql } from "./sql.ts";
 import { columnsOf, objectOf, selectOf } from "./sql-shape.ts";
 import type { Shape } from "./sql-shape.ts";
 
+/** Most of what a batch could need it does not, and a question for nothing costs as much as a small statement. */
+const NONE: ReadonlyMap<string, never> = new Map<string, never>();
+
 /** Everything but the nodes, which come first because their lock says who may hold. */
 export function* loadState(
   dialect: Dialect,
@@ -17,23 +20,24 @@ export function* loadState(
   nowMs: number,
 ): Sql<LedgerState> {
   const needs = needsOf(operations);
-  const keys = yield* loadIdempotency(dialect, needs.keys);
+  const keys = needs.keys.size === 0 ? NONE : yield* loadIdempotency(dialect, needs.keys);
   for (const entry of keys.values()) needs.holdIds.add(entry.holdId);
-  for (const id of yield* openHoldsOfNodes(dialect, needs.recovered)) needs.holdIds.add(id);
+  if (needs.recovered.size > 0) for (const id of yield* openHoldsOfNodes(dialect, needs.recovered)) needs.holdIds.add(id);
   const found = yield* findHolds(dialect, needs);
-  yield* findRefunds(dialect, needs);
+  if (needs.refundIds.size > 0) yield* findRefunds(dialect, needs);
   const wallets = yield* loadLocked(dialect, WALLETS, needs.walletIds);
-  const budgets = yield* loadLocked(dialect, BUDGETS, needs.budgetIds);
+  const budgets = needs.budgetIds.size === 0 ? NONE : yield* loadLocked(dialect, BUDGETS, needs.budgetIds);
   for (const budget of budgets.values()) needs.windowIds.add(windowIdOf(budget.id, windowAt(budget.period, nowMs).startMs));
-  const windows = yield* loadRows(dialect, WINDOWS, "id", needs.windowIds);
-  const settledMoves = yield* loadSettledMoves(dialect, needs.corrected);
+  const windows = needs.windowIds.size === 0 ? NONE : yield* loadRows(dialect, WINDOWS, "id", needs.windowIds);
+  const settledMoves = needs.corrected.size === 0 ? NONE : yield* loadSettledMoves(dialect, needs.corrected);
   for (const moves of settledMoves.values()) for (const move of moves) needs.lotIds.add(move.lotId);
   const lots = yield* loadRows(dialect, LOTS, "wallet_id", wallets.keys(), " AND used_up = 0");
-  for (const [id, lot] of yield* loadRows(dialect, LOTS, "id", needs.lotIds)) lots.set(id, lot);
+  if (needs.lotIds.size > 0) for (const [id, lot] of yield* loadRows(dialect, LOTS, "id", needs.lotIds)) lots.set(id, lot);
   const expired = [...lots.values()].filter((lot) => lot.expiredAfterHold !== null || (lot.expiresAtMs ?? Infinity) <= nowMs);
   const swept = new Set(expired.map((lot) => lot.walletId));
   // What they may need is kept.
-  for (const [id, hold] of yield* readHolds(dialect, "h.wallet_id", swept, " AND h.state = 'open'")) found.set(id, hold);
+  if (swept.size > 0)
+    for (const [id, hold] of yield* readHolds(dialect, "h.wallet_id", swept, " AND h.state = 'open'")) found.set(id, hold);
   const holds = yield* lockHolds(dialect, needs.holdIds, found);
   // Somebody may have ended that hold, and freed its key, while this waited for the locks.
   const mayBeFree = [...keys.values()].some(({ holdId }) => holds.get(holdId)?.state !== "open");
@@ -48,9 +52,9 @@ export function* loadState(
     idempotency,
     nodes,
     settledMoves,
-    transfers: yield* loadRows(dialect, TRANSFERS, "id", needs.transferIds),
-    corrections: yield* loadRows(dialect, CORRECTIONS, "hold_id", closedIds),
-    refunds: yield* loadRows(dialect, REFUNDS, "id", needs.refundIds),
+    transfers: needs.transferIds.size === 0 ? NONE : yield* loadRows(dialect, TRANSFERS, "id", needs.transferIds),
+    corrections: closedIds.length === 0 ? NONE : yield* loadRows(dialect, CORRECTIONS, "hold_id", closedIds),
+    refunds: needs.refundIds.size === 0 ? NONE : yield* loadRows(dialect, REFUNDS, "id", needs.refundIds),
   };
 }
 

@@ -50,22 +50,29 @@ const LEDGER_ACCOUNT: readonly Column[] = ["id", "kind", "currency"].map((name) 
 const HOLD_BUDGET: readonly Column[] = ["hold_id", "window_id"].map((name) => ({ name, type: "text" }));
 const FREED_KEY: readonly (keyof IdempotencyRow)[] = ["accountId", "key", "holdId"];
 
+/** Most of a batch's tables are untouched, and a part that is asked for nothing costs as much as a small statement. */
 export function* writeChanges(dialect: Dialect, changes: Changes): Sql<void> {
-  yield* update(dialect, SET_NODE, changes.nodes);
-  yield* add(dialect, NODES, changes.nodes.added);
-  yield* writeWallets(dialect, changes.wallets);
-  yield* update(dialect, SET_BUDGET, changes.budgets);
-  yield* add(dialect, BUDGETS, changes.budgets.added);
-  yield* update(dialect, SET_WINDOW, changes.windows);
-  yield* add(dialect, WINDOWS, changes.windows.added);
-  yield* writeHolds(dialect, changes.holds);
-  yield* writeIdempotency(dialect, changes);
-  yield* writeLots(dialect, changes.lots);
-  yield* add(dialect, TRANSFERS, changes.transfers);
-  yield* add(dialect, LOT_MOVES, changes.lotMoves);
-  yield* add(dialect, CORRECTIONS, changes.corrections);
-  yield* update(dialect, SET_REFUND, changes.refunds);
-  yield* add(dialect, REFUNDS, changes.refunds.added);
+  const { nodes, wallets, budgets, windows, holds, lots, transfers, lotMoves, corrections, refunds } = changes;
+  if (isTouched(nodes)) yield* write(dialect, SET_NODE, nodes);
+  if (isTouched(wallets)) yield* writeWallets(dialect, wallets);
+  if (isTouched(budgets)) yield* write(dialect, SET_BUDGET, budgets);
+  if (isTouched(windows)) yield* write(dialect, SET_WINDOW, windows);
+  if (isTouched(holds)) yield* writeHolds(dialect, holds);
+  if (changes.idempotencyFreed.length + changes.idempotencyAdded.length > 0) yield* writeIdempotency(dialect, changes);
+  if (isTouched(lots)) yield* writeLots(dialect, lots);
+  if (transfers.length > 0) yield* add(dialect, TRANSFERS, transfers);
+  if (lotMoves.length > 0) yield* add(dialect, LOT_MOVES, lotMoves);
+  if (corrections.length > 0) yield* add(dialect, CORRECTIONS, corrections);
+  if (isTouched(refunds)) yield* write(dialect, SET_REFUND, refunds);
+}
+
+function isTouched(table: TableChanges<unknown>): boolean {
+  return table.changed.length + table.added.length > 0;
+}
+
+function* write<T>(dialect: Dialect, how: Update<T>, changes: TableChanges<T>): Sql<void> {
+  yield* update(dialect, how, changes);
+  yield* add(dialect, how.shape, changes.added);
 }
 
 function* add<T>(dialect: Dialect, shape: Shape<T>, rows: readonly Readonly<T>[]): Sql<void> {
@@ -86,6 +93,7 @@ function* update<T>(dialect: Dialect, { shape, set, match, guard = "" }: Update<
 
 function* writeWallets(dialect: Dialect, wallets: Changes["wallets"]): Sql<void> {
   yield* update(dialect, SET_WALLET, wallets);
+  if (wallets.added.length === 0) return;
   const accounts = wallets.added.map((wallet) => [wallet.id, "wallet", "USD"]);
   yield* insertRows(dialect, "ledger_accounts", LEDGER_ACCOUNT, accounts);
   yield* add(dialect, WALLETS, wallets.added);
@@ -100,6 +108,7 @@ function* writeLots(dialect: Dialect, { added, changed }: Changes["lots"]): Sql<
 
 function* writeHolds(dialect: Dialect, holds: Changes["holds"]): Sql<void> {
   yield* update(dialect, SET_HOLD, holds);
+  if (holds.added.length === 0) return;
   yield* add(dialect, HOLDS, holds.added);
   const windows = holds.added.flatMap((hold) => hold.windowIds.map((windowId) => [hold.id, windowId]));
   yield* insertRows(dialect, "hold_budgets", HOLD_BUDGET, windows);

@@ -65,10 +65,24 @@ export function* readAmong(dialect: Dialect, select: string, column: string, ids
   const list = [...ids];
   const [first] = list;
   if (first === undefined) return [];
-  // Of the lists that are asked for, most are of one; taking a list apart costs as much as finding its row.
-  return list.length === 1
-    ? yield* read(`${select} WHERE ${column} = ?${rest}`, [first])
-    : yield* read(`${select} WHERE ${among(dialect, column)}${rest}`, [list]);
+  const { one, many } = amongOf(dialect, select, column, rest);
+  return list.length === 1 ? yield* read(one, [first]) : yield* read(many, [list]);
+}
+
+/** Texts by what they are made from: a new text has to be read through before its prepared statement is found. */
+const amongTexts = new Map<string, Map<string, { readonly one: string; readonly many: string }>>();
+
+/** Of the lists that are asked for most are of one, and taking a list apart costs as much as finding its row. */
+function amongOf(dialect: Dialect, select: string, column: string, rest: string): { readonly one: string; readonly many: string } {
+  let ofSelect = amongTexts.get(select);
+  if (ofSelect === undefined) amongTexts.set(select, (ofSelect = new Map<string, { readonly one: string; readonly many: string }>()));
+  const key = `${dialect} ${column} ${rest}`;
+  let texts = ofSelect.get(key);
+  if (texts === undefined) {
+    texts = { one: `${select} WHERE ${column} = ?${rest}`, many: `${select} WHERE ${among(dialect, column)}${rest}` };
+    ofSelect.set(key, texts);
+  }
+  return texts;
 }
 
 export interface Column {

@@ -59,7 +59,7 @@ export function* applyWrites(dialect: Dialect, writes: readonly Write[], mayBeTh
         yield* writeKey(dialect, write.key, write.isUpdate, version);
     }
   }
-  yield* appendNotes(dialect, notes);
+  if (notes.length > 0) yield* appendNotes(dialect, notes);
   if (rows.length > 0) yield* writeRequests(dialect, rows.map(storedRequest), rows.flatMap(storedAttempts), mayBeThere);
 }
 
