@@ -53,7 +53,7 @@ export function actsOf(parts: ActsParts, sessions: SessionActs = noSessions(part
   const accounts = new Accounts({ accounts: parts.accounts, store, tiers: parts.tiers, changes });
   return {
     accounts,
-    keys: new Keys({ keys: parts.keys, accounts, changes }),
+    keys: new Keys({ keys: parts.keys, store, accounts, changes }),
     money: new Money({ ledger, store, accounts, changes }),
     members: new Members({ store, accounts, changes }),
     requests: new Requests(store),
