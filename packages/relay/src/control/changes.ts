@@ -79,6 +79,8 @@ export class Changes {
       throw new Refusal("invalid_request", "This reference was used for something else. Use another one.");
     if (result.code === "invalid_amount")
       throw new Refusal("invalid_request", "This amount cannot be: it is nothing, too large, or over before it begins.");
+    if (result.code === "account_suspended")
+      throw new Refusal("invalid_request", "This account is closed for good: nobody could use the credit.");
     throw (result.code === "store_failed" ? await this.#said(whyNot) : null) ?? this.#refused(note, operation, result);
   }
 
