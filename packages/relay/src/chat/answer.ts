@@ -98,6 +98,8 @@ export interface Exchange {
   readonly mediaBytes: number;
   /** The client's own name for this request, or null. */
   readonly idempotencyKey: string | null;
+  /** Told that it is refused before any upstream was asked, just before the refusal leaves. */
+  readonly onUnused?: () => void;
   /** Told of the row before it is kept. */
   readonly onRow?: (row: RequestRow) => void;
 }
@@ -336,6 +338,7 @@ class Story {
   }
 
   async #refuse(error: RelayError, failure?: AttemptFailure): Promise<void> {
+    if (this.#rows.length === 0) this.#exchange.onUnused?.();
     this.#sink.fail(error);
     await this.#record(endOfRefusal(error, failure), error.passed === null ? error.code : "invalid_request", []);
   }

@@ -70,7 +70,11 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
     expect(await asked.catch((error: unknown) => error)).toMatchObject({ status: 402, code: "insufficient_credits" });
     await shop.rowWhere("status = 402");
     expect(await shop.relay.query("SELECT count(*) AS n FROM requests")).toEqual([{ n: 1n }]);
-    for (let times = 0; times < 10; times++) expect((await shop.ask()).status).toBe(402);
+    for (let times = 0; times < 10; times++) {
+      const refused = await shop.ask({ ...SMALL, stream: times % 2 === 0 });
+      const { "x-ratelimit-remaining-requests": requests, "x-ratelimit-remaining-tokens": tokens } = refused.headers;
+      expect([refused.status, requests, tokens]).toEqual([402, "5", "100000"]);
+    }
     const models = await call({ port: shop.relay.port, key: shop.key }, { path: "/v1/models", method: "GET", body: null });
     expect(models.headers).toMatchObject({ "x-ratelimit-remaining-requests": "5", "x-ratelimit-remaining-tokens": "100000" });
     expect(shop.simulator.counts.requests).toBe(0);
