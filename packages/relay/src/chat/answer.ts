@@ -159,7 +159,7 @@ class Story {
   #checkpoints: Checkpoints | null = null;
   #gate: CreditGate | null = null;
   #inputEstimate: number | null = null;
-  /** The last upstream had the request and did not refuse it. */
+  /** The last upstream had the request, and neither refused it nor broke off before any output. */
   #wasWorkedOn = false;
 
   constructor(exchange: Exchange, sink: Sink, parts: ChatParts) {
@@ -296,7 +296,8 @@ class Story {
   #note(attempt: Attempt, result: AttemptResult, upstream: Upstream): void {
     const failure = result.kind === "failed" ? result.failure : null;
     const names = { upstream: upstream.name, upstreamModel: this.#upstreamModel ?? "" };
-    this.#wasWorkedOn = failure === null && attempt.times.sentAt !== null;
+    const isInVain = failure !== null || (result.kind === "broken" && this.#meter.output === 0);
+    this.#wasWorkedOn = !isInVain && attempt.times.sentAt !== null;
     const row = attemptRow(this.#rows.length + 1, attempt, result, names, this.#meter, this.#parts.redactor);
     this.#rows.push(row);
     countAttempt(this.#parts.metrics, row);
