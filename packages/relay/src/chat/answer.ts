@@ -30,6 +30,8 @@ import {
   endOfEnded,
   endOfRefusal,
   estimateInput,
+  isUnpriced,
+  UNPRICED,
   usageOf,
 } from "./record.ts";
 import type { CountedBy } from "./record.ts";
@@ -375,6 +377,8 @@ class Story {
   #row(endReason: EndReason, errorCode: string | null, marks: readonly string[]): RequestRow {
     const { id, at, key, request, model, receivedAt } = this.#exchange;
     const meter = this.#meter;
+    const used = usageOf(this.#exchange, meter, this.#countedBy);
+    const costNanos = this.#costNanos();
     return {
       id,
       at,
@@ -388,11 +392,11 @@ class Story {
       status: this.#sink.status,
       endReason,
       errorCode,
-      marks,
-      ...usageOf(this.#exchange, meter, this.#countedBy),
+      marks: isUnpriced(used.usage, costNanos) ? [...marks, UNPRICED] : marks,
+      ...used,
       priceId: this.#bill?.priceId ?? null,
       chargeNanos: null,
-      costNanos: this.#costNanos(),
+      costNanos,
       events: meter.events,
       bytesOut: this.#sink.bytesOut,
       ttftMs: this.#out.firstContentOutAt === null ? null : this.#out.firstContentOutAt - receivedAt,

@@ -92,10 +92,12 @@ test("a stream that outgrows its key's budget ends with its name, without [DONE]
   expect(BigInt(String(row["charge_nanos"]))).toBeLessThanOrEqual(6n * DOLLAR);
 });
 
-test("tokens whose cost to us is not known are counted, and their row has no cost where 0 would be a lie", async () => {
+test("tokens whose cost to us is not known are counted, and their row is marked and has no cost where 0 would be a lie", async () => {
   shop = await Shop.open("5.00", { text: "x", tokens: { prompt: 10, completion: 5 } });
   await shop.ask();
-  expect(await shop.rowWhere("status = 200")).toMatchObject({ cost_nanos: null, charge_nanos: 20_000_000n });
+  expect(await shop.rowWhere("status = 200")).toMatchObject({ cost_nanos: null, charge_nanos: 20_000_000n, marks: "unpriced" });
+  await shop.ask({ ...SMALL, max_tokens: 10_000_000 });
+  expect(await shop.rowWhere("status = 402")).toMatchObject({ cost_nanos: null, marks: "" });
   const metrics = await call(shop.relay, { path: "/metrics", method: "GET", body: null });
   expect(metrics.body).toContain('millrace_unpriced_requests_total{model="m",upstream="a"} 1');
 });
