@@ -42,6 +42,9 @@ export const AccountShape = z.strictObject({
   created_at: time,
 });
 
+/** With what its maker should know, where there is anything. */
+export const NewAccountShape = AccountShape.extend({ warnings: z.array(z.string()).optional() });
+
 type AccountView = z.output<typeof AccountShape>;
 
 export interface AccountsParts {
@@ -50,6 +53,8 @@ export interface AccountsParts {
   readonly changes: Changes;
   /** Null where the configuration is not known, and any name is taken. */
   readonly tiers: readonly TierView[] | null;
+  /** What an account that pays meets as things are configured. */
+  readonly warningsOfMetered: () => string[];
 }
 
 export class Accounts {
@@ -68,7 +73,7 @@ export class Accounts {
     return shownAccount(this.find(caller, id));
   }
 
-  async create(caller: Caller, wish: z.output<typeof NewAccount>): Promise<AccountView> {
+  async create(caller: Caller, wish: z.output<typeof NewAccount>): Promise<z.output<typeof NewAccountShape>> {
     this.#checkName(wish.name);
     this.#checkTier(wish.tier);
     const account = newAccount(wish.name, wish.metered, wish.tier, Date.now());
@@ -79,7 +84,8 @@ export class Accounts {
     if (!account.isMetered) await this.#parts.changes.write(caller, note, [write], whyNot);
     else await this.#parts.changes.ask(caller, note, { kind: "open_wallet", accountId: account.id, floorNanos: 0n }, [write], whyNot);
     this.#parts.accounts.renew(null, account);
-    return shown;
+    const warnings = account.isMetered ? this.#parts.warningsOfMetered() : [];
+    return warnings.length === 0 ? shown : { ...shown, warnings };
   }
 
   change(caller: Caller, id: string, change: z.output<typeof AccountChange>): Promise<AccountView> {
