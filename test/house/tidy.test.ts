@@ -11,6 +11,7 @@ import { bodyOf, statusOf } from "../../packages/relay/src/edge/error-table.ts";
 import { Metrics } from "../../packages/relay/src/insight/metrics.ts";
 import { presets } from "../../packages/relay/src/provider/catalogue.ts";
 import { FAULT_FORMS } from "../../packages/relay/src/simulator/fault-spec.ts";
+import { UNPRICED } from "../../packages/relay/src/chat/record.ts";
 import { RECOVERED } from "../../packages/relay/src/store/request-rows.ts";
 import { migrateSqlite } from "../../packages/relay/src/store/migrate-sqlite.ts";
 import { documents, filesBelow, quoted, root, section, tableRows, textOf } from "./checkout.ts";
@@ -109,8 +110,8 @@ describe("docs/data.md", () => {
     const marks = [...attempts.matchAll(/#marks\.add\("(\w+)"\)/g)].map((match) => match[1] ?? "");
     expect(firstCells(section(text, "## End reasons")).toSorted()).toEqual(words("EndReason").toSorted());
     expect(firstCells(section(text, "## Basis")).toSorted()).toEqual(words("UsageBasis").toSorted());
-    // The last one is not the hot path's, but the store's.
-    expect(firstCells(section(text, "## Marks")).toSorted()).toEqual([...new Set([...marks, RECOVERED])].toSorted());
+    // The last ones are said of a whole request: by its row, and by the store.
+    expect(firstCells(section(text, "## Marks")).toSorted()).toEqual([...new Set([...marks, UNPRICED, RECOVERED])].toSorted());
   });
 });
 

@@ -44,6 +44,11 @@ export class AccountBook {
     for (const account of accounts) this.#byId.set(account.id, account);
   }
 
+  /** Takes over what was made or changed here, unless the store has told of it, or of something later, already. */
+  renew(before: Account | null, account: Account): void {
+    if ((this.#byId.get(account.id) ?? null) === before) this.learn([account]);
+  }
+
   get(id: string): Account | undefined {
     return this.#byId.get(id);
   }

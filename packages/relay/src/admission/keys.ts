@@ -98,6 +98,11 @@ export class KeyRing {
     for (const key of keys) this.#keep(key);
   }
 
+  /** Takes over what was made or changed here, unless the store has told of it, or of something later, already. */
+  renew(before: KeyRecord | null, key: KeyRecord): void {
+    if ((this.find(key.id) ?? null) === before) this.#keep(key);
+  }
+
   #keep(key: KeyRecord): void {
     this.#byHash.set(Buffer.from(key.sha256).toString("base64"), key);
     this.onChange(key);

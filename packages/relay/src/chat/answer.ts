@@ -30,6 +30,8 @@ import {
   endOfEnded,
   endOfRefusal,
   estimateInput,
+  isUnpriced,
+  UNPRICED,
   usageOf,
 } from "./record.ts";
 import type { CountedBy } from "./record.ts";
@@ -98,6 +100,8 @@ export interface Exchange {
   readonly mediaBytes: number;
   /** The client's own name for this request, or null. */
   readonly idempotencyKey: string | null;
+  /** Told that it is refused before any upstream was asked, just before the refusal leaves. */
+  readonly onUnused?: () => void;
   /** Told of the row before it is kept. */
   readonly onRow?: (row: RequestRow) => void;
 }
@@ -157,7 +161,7 @@ class Story {
   #checkpoints: Checkpoints | null = null;
   #gate: CreditGate | null = null;
   #inputEstimate: number | null = null;
-  /** The last upstream had the request and did not refuse it. */
+  /** The last upstream had the request, and neither refused it nor broke off before any output. */
   #wasWorkedOn = false;
 
   constructor(exchange: Exchange, sink: Sink, parts: ChatParts) {
@@ -294,7 +298,8 @@ class Story {
   #note(attempt: Attempt, result: AttemptResult, upstream: Upstream): void {
     const failure = result.kind === "failed" ? result.failure : null;
     const names = { upstream: upstream.name, upstreamModel: this.#upstreamModel ?? "" };
-    this.#wasWorkedOn = failure === null && attempt.times.sentAt !== null;
+    const isInVain = failure !== null || (result.kind === "broken" && this.#meter.output === 0);
+    this.#wasWorkedOn = !isInVain && attempt.times.sentAt !== null;
     const row = attemptRow(this.#rows.length + 1, attempt, result, names, this.#meter, this.#parts.redactor);
     this.#rows.push(row);
     countAttempt(this.#parts.metrics, row);
@@ -336,6 +341,7 @@ class Story {
   }
 
   async #refuse(error: RelayError, failure?: AttemptFailure): Promise<void> {
+    if (this.#rows.length === 0) this.#exchange.onUnused?.();
     this.#sink.fail(error);
     await this.#record(endOfRefusal(error, failure), error.passed === null ? error.code : "invalid_request", []);
   }
@@ -371,6 +377,8 @@ class Story {
   #row(endReason: EndReason, errorCode: string | null, marks: readonly string[]): RequestRow {
     const { id, at, key, request, model, receivedAt } = this.#exchange;
     const meter = this.#meter;
+    const used = usageOf(this.#exchange, meter, this.#countedBy);
+    const costNanos = this.#costNanos();
     return {
       id,
       at,
@@ -384,11 +392,11 @@ class Story {
       status: this.#sink.status,
       endReason,
       errorCode,
-      marks,
-      ...usageOf(this.#exchange, meter, this.#countedBy),
+      marks: isUnpriced(used.usage, costNanos) ? [...marks, UNPRICED] : marks,
+      ...used,
       priceId: this.#bill?.priceId ?? null,
       chargeNanos: null,
-      costNanos: this.#costNanos(),
+      costNanos,
       events: meter.events,
       bytesOut: this.#sink.bytesOut,
       ttftMs: this.#out.firstContentOutAt === null ? null : this.#out.firstContentOutAt - receivedAt,

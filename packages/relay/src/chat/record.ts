@@ -69,6 +69,14 @@ export function usageOf(exchange: Exchange, meter: Meter, counts: CountedBy): Pi
   return { usage: { ...NO_USAGE, input: estimateInput(exchange), output: meter.output }, basis: "estimated" };
 }
 
+/** Marks the row of a request whose tokens cost us something that is not known. */
+export const UNPRICED = "unpriced";
+
+/** Tokens were used, and nothing says what they cost: an unknown cost must not look like none. */
+export function isUnpriced(usage: RequestRow["usage"], costNanos: string | null): boolean {
+  return costNanos === null && usage.input + usage.output > 0;
+}
+
 /** From the size of the body's texts, and from how much of a sample of it is ASCII. */
 export function estimateInput({ request, textBytes }: Pick<Exchange, "request" | "textBytes">): number {
   const sample = request.body.subarray(0, 65_536);
@@ -154,7 +162,7 @@ export function countRequest(metrics: Metrics, row: RequestRow, model: string, w
   if (writtenOffNanos > 0n) metrics.writtenOff.add({ model }, usd(writtenOffNanos));
   if (row.basis === "none") return;
   const { usage } = row;
-  if (row.costNanos === null && usage.input + usage.output > 0) metrics.unpriced.add(labels);
+  if (row.marks.includes(UNPRICED)) metrics.unpriced.add(labels);
   const counts = {
     input: usage.input,
     cached_input: usage.cachedInput,

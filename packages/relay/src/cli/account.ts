@@ -13,6 +13,7 @@ export function addAccountCommands(program: Command): void {
       withControls(given, async (controls) => {
         const made = await controls.call("POST", "accounts", { name, metered: given.metered ?? false, tier: given.tier ?? null });
         print(given, made, `${String(made["id"])}\n`);
+        for (const warning of (made["warnings"] ?? []) as readonly string[]) process.stderr.write(`millrace: warning: ${warning}\n`);
       }),
     );
   withOptions(account.command("list").description("list accounts")).action((given: Where) =>

@@ -94,5 +94,9 @@ export const prices = z
       .describe("Lists of costs.")
       .optional(),
     markup: decimal("Multiplies the cost of a model's first route to a price, e.g. 1.25.", parseMarkup).optional(),
+    missing: z
+      .enum(["warn", "refuse"], { error: "must be warn or refuse" })
+      .describe("What becomes of a model without a price: a warning, or a mistake in this file.")
+      .optional(),
   })
   .describe("Where prices come from that are not written at their models.");

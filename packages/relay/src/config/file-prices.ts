@@ -41,6 +41,7 @@ export function pricingOf(shape: FileShape, document: FileDocument): Pricing {
     imported: [],
     markupPpm: markupOf(prices?.markup) ?? (shape.models === undefined ? NO_MARKUP_PPM : null),
     lists: (prices?.import ?? []).map((file, at): PriceList => ({ file, place: document.placeOf(["prices", "import", at]) })),
+    refusedAt: prices?.missing === "refuse" ? document.placeOf(["prices", "missing"]) : null,
     isTold: prices !== undefined || written.length > 0,
   };
 }

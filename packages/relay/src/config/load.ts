@@ -7,7 +7,7 @@ import { readSettings } from "./environment-settings.ts";
 import { routingFromEnvironment } from "./from-environment.ts";
 import type { FileReading } from "./from-file.ts";
 import { newNotes, type Notes } from "./notes.ts";
-import { type Pricing, SHIPPED_PRICING } from "./pricing.ts";
+import { type Pricing, pricingMistakes, SHIPPED_PRICING } from "./pricing.ts";
 import { assembleConfig, type Settings } from "./settings.ts";
 import { isPort, parseHost } from "./values.ts";
 
@@ -49,7 +49,9 @@ export async function loadConfig(request: LoadRequest): Promise<ConfigResult> {
   const pricing = await pricingOf(request, reading, notes);
   if (notes.mistakes.length > 0) return { ok: false, mistakes: notes.mistakes };
   const layers = [flags, fromEnvironment, reading?.settings ?? {}];
-  return { ok: true, config: assembleConfig(layers, routing, notes.warnings, pricing) };
+  const config = assembleConfig(layers, routing, notes.warnings, pricing);
+  const unpriced = pricingMistakes(pricing, routing, config.prices);
+  return unpriced.length > 0 ? { ok: false, mistakes: unpriced } : { ok: true, config };
 }
 
 /** One mistake a line, for people. */

@@ -1,6 +1,7 @@
 /** What one configuration says about prices. */
 import { NO_MARKUP_PPM } from "@millrace/policy/price";
 import { modelsWithoutPrice, type PriceBook, type PriceSources } from "../ledger/price-book.ts";
+import type { ConfigMistake } from "./config.ts";
 import type { Routing } from "./model-table.ts";
 
 /** A list of costs to be read. */
@@ -14,6 +15,8 @@ export interface Pricing extends PriceSources {
   readonly lists: readonly PriceList[];
   /** The owner says something about what accounts pay, so that a model without a price is worth a warning. */
   readonly isTold: boolean;
+  /** Where the owner says that a model without a price is a mistake, or null. */
+  readonly refusedAt: string | null;
 }
 
 /** Without a word from the owner a model costs what its first upstream does. */
@@ -24,19 +27,29 @@ export const SHIPPED_PRICING: Pricing = {
   markupPpm: NO_MARKUP_PPM,
   lists: [],
   isTold: false,
+  refusedAt: null,
 };
 
 const NAMES_MAX = 5;
 
 /** The models that metered accounts will be refused, as one warning. */
-export function pricingWarnings({ isTold }: Pricing, routing: Routing, book: PriceBook): string[] {
-  const names = isTold
-    ? modelsWithoutPrice(
-        book,
-        [...routing.models.values()].filter((model) => model.isListed),
-      )
-    : [];
-  if (names.length === 0) return [];
-  const more = names.length > NAMES_MAX ? ` and ${names.length - NAMES_MAX} more` : "";
-  return [`No price is known for ${names.slice(0, NAMES_MAX).join(", ")}${more}: metered accounts are refused there.`];
+export function pricingWarnings({ isTold, refusedAt }: Pricing, routing: Routing, book: PriceBook): string[] {
+  const names = isTold && refusedAt === null ? namesWithoutPrice(routing, book) : null;
+  return names === null ? [] : [`No price is known for ${names}: metered accounts are refused there.`];
+}
+
+/** The same as a mistake, where the owner wants every model to have a price. */
+export function pricingMistakes({ refusedAt }: Pricing, routing: Routing, book: PriceBook): ConfigMistake[] {
+  const names = refusedAt === null ? null : namesWithoutPrice(routing, book);
+  if (refusedAt === null || names === null) return [];
+  return [{ place: refusedAt, message: `No price is known for ${names}, and prices.missing is refuse. A free model has prices of "0".` }];
+}
+
+function namesWithoutPrice(routing: Routing, book: PriceBook): string | null {
+  const names = modelsWithoutPrice(
+    book,
+    [...routing.models.values()].filter((model) => model.isListed),
+  );
+  if (names.length === 0) return null;
+  return `${names.slice(0, NAMES_MAX).join(", ")}${names.length > NAMES_MAX ? ` and ${names.length - NAMES_MAX} more` : ""}`;
 }

@@ -5,6 +5,7 @@ import { newAccount } from "../admission/accounts.ts";
 import type { Account, AccountBook } from "../admission/accounts.ts";
 import { maySee } from "./caller.ts";
 import type { Caller } from "./caller.ts";
+import { Overtaken, untilFirst } from "./changes.ts";
 import type { Changes, Note, WhyNot } from "./changes.ts";
 import { pageOfList } from "./page.ts";
 import type { Page, PageWish } from "./page.ts";
@@ -41,14 +42,19 @@ export const AccountShape = z.strictObject({
   created_at: time,
 });
 
+/** With what its maker should know, where there is anything. */
+export const NewAccountShape = AccountShape.extend({ warnings: z.array(z.string()).optional() });
+
 type AccountView = z.output<typeof AccountShape>;
 
 export interface AccountsParts {
   readonly accounts: AccountBook;
-  readonly store: Pick<ControlStore, "accountClash">;
+  readonly store: Pick<ControlStore, "accountClash" | "fresh">;
   readonly changes: Changes;
   /** Null where the configuration is not known, and any name is taken. */
   readonly tiers: readonly TierView[] | null;
+  /** What an account that pays meets as things are configured. */
+  readonly warningsOfMetered: () => string[];
 }
 
 export class Accounts {
@@ -67,21 +73,26 @@ export class Accounts {
     return shownAccount(this.find(caller, id));
   }
 
-  async create(caller: Caller, wish: z.output<typeof NewAccount>): Promise<AccountView> {
+  async create(caller: Caller, wish: z.output<typeof NewAccount>): Promise<z.output<typeof NewAccountShape>> {
     this.#checkName(wish.name);
     this.#checkTier(wish.tier);
     const account = newAccount(wish.name, wish.metered, wish.tier, Date.now());
     const shown = shownAccount(account);
     const note = { action: "account.create", target: account.id, before: null, after: shown };
-    const write = { kind: "account", account, isUpdate: false } as const;
+    const write = { kind: "account", account, before: null } as const;
     const whyNot = this.#clashOf(account);
     if (!account.isMetered) await this.#parts.changes.write(caller, note, [write], whyNot);
     else await this.#parts.changes.ask(caller, note, { kind: "open_wallet", accountId: account.id, floorNanos: 0n }, [write], whyNot);
-    this.#parts.accounts.learn([account]);
-    return shown;
+    this.#parts.accounts.renew(null, account);
+    const warnings = account.isMetered ? this.#parts.warningsOfMetered() : [];
+    return warnings.length === 0 ? shown : { ...shown, warnings };
   }
 
-  async change(caller: Caller, id: string, change: z.output<typeof AccountChange>): Promise<AccountView> {
+  change(caller: Caller, id: string, change: z.output<typeof AccountChange>): Promise<AccountView> {
+    return untilFirst(() => this.#change(caller, id, change));
+  }
+
+  async #change(caller: Caller, id: string, change: z.output<typeof AccountChange>): Promise<AccountView> {
     const account = this.find(caller, id);
     if (account.status === "closed") throw closed();
     if (change.name !== undefined && change.name !== account.name) this.#checkName(change.name);
@@ -95,15 +106,15 @@ export class Accounts {
       before: shownAccount(account),
       after: floor === undefined ? after : { ...after, floor },
     };
-    await this.#store(caller, note, changed, floor);
-    this.#parts.accounts.learn([changed]);
+    await this.#store(caller, note, account, changed, floor);
+    this.#parts.accounts.renew(account, changed);
     return after;
   }
 
   /** The floor is the wallet's: it is set in the transaction of the rest. */
-  async #store(caller: Caller, note: Note, account: Account, floor: string | undefined): Promise<void> {
-    const write = { kind: "account", account, isUpdate: true } as const;
-    const whyNot = this.#clashOf(account);
+  async #store(caller: Caller, note: Note, before: Account, account: Account, floor: string | undefined): Promise<void> {
+    const write = { kind: "account", account, before } as const;
+    const whyNot: WhyNot = async () => (await this.#clashOf(account)()) ?? (await this.#overtaken(before));
     if (floor === undefined) return this.#parts.changes.write(caller, note, [write], whyNot);
     const read = parseUsd(floor);
     if (!account.isMetered || "fault" in read) throw new Refusal("invalid_request", "Only an account that pays has a floor.");
@@ -117,6 +128,11 @@ export class Accounts {
       if (clash === null) return null;
       return clash === "name" ? nameTaken(account.name) : closed();
     };
+  }
+
+  async #overtaken(before: Account): Promise<Overtaken | null> {
+    await this.#parts.store.fresh();
+    return this.#parts.accounts.get(before.id) === before ? null : new Overtaken();
   }
 
   /** Null where there is none, or none that the caller may know of. */

@@ -9,6 +9,7 @@ import { Keys } from "./keys.ts";
 import { Members } from "./members.ts";
 import { Money } from "./money.ts";
 import type { ControlLedger, ControlStore } from "./ports.ts";
+import { unpricedWarnings } from "./prices.ts";
 import type { Pricing } from "./prices.ts";
 import { Requests } from "./requests.ts";
 import { SessionActs } from "./session-acts.ts";
@@ -50,10 +51,16 @@ const NO_PRICING: Pricing = { book: { prices: new Map(), costs: new Map(), deriv
 export function actsOf(parts: ActsParts, sessions: SessionActs = noSessions(parts)): Acts {
   const { ledger, store } = parts;
   const changes = new Changes(store, ledger, parts.onTrouble);
-  const accounts = new Accounts({ accounts: parts.accounts, store, tiers: parts.tiers, changes });
+  const accounts = new Accounts({
+    accounts: parts.accounts,
+    store,
+    tiers: parts.tiers,
+    changes,
+    warningsOfMetered: () => unpricedWarnings(parts.pricing),
+  });
   return {
     accounts,
-    keys: new Keys({ keys: parts.keys, accounts, changes }),
+    keys: new Keys({ keys: parts.keys, store, accounts, changes }),
     money: new Money({ ledger, store, accounts, changes }),
     members: new Members({ store, accounts, changes }),
     requests: new Requests(store),

@@ -11,9 +11,11 @@ import type { OperationOf } from "../ledger/operation.ts";
 import type { Accounts } from "./accounts.ts";
 import { maySee } from "./caller.ts";
 import type { Caller } from "./caller.ts";
+import { Overtaken, untilFirst } from "./changes.ts";
 import type { Changes, Note } from "./changes.ts";
 import { pageOfList } from "./page.ts";
 import type { Page, PageWish } from "./page.ts";
+import type { ControlStore } from "./ports.ts";
 import { Refusal } from "./refusal.ts";
 import { instant, isoOf, money, moneyShape, name, present, time, unknownId, usd } from "./shapes.ts";
 import { LimitsShape, shownLimits } from "./tiers.ts";
@@ -66,6 +68,7 @@ type KeyView = z.output<typeof KeyShape>;
 
 export interface KeysParts {
   readonly keys: KeyRing;
+  readonly store: Pick<ControlStore, "fresh">;
   readonly accounts: Accounts;
   readonly changes: Changes;
 }
@@ -98,27 +101,36 @@ export class Keys {
     await this.#store(
       caller,
       { action: "key.create", target: record.id, before: null, after: shown },
-      [{ key: record, isUpdate: false }],
+      [{ key: record, before: null }],
       record,
     );
     return { ...shown, key: text };
   }
 
-  async change(caller: Caller, id: string, change: z.output<typeof KeyChange>): Promise<KeyView> {
-    const key = this.#find(caller, id);
-    if (key.revokedAt !== null) throw new Refusal("invalid_request", "A revoked key stays as it is.");
-    return this.#update(caller, "key.change", key, { ...key, ...wishesOf(change) });
+  change(caller: Caller, id: string, change: z.output<typeof KeyChange>): Promise<KeyView> {
+    const wanted = wishesOf(change);
+    return untilFirst(async () => {
+      const key = this.#find(caller, id);
+      if (key.revokedAt !== null) throw new Refusal("invalid_request", "A revoked key stays as it is.");
+      return this.#update(caller, "key.change", key, { ...key, ...wanted });
+    });
   }
 
   /** Revoking twice keeps the first time. */
-  async revoke(caller: Caller, id: string): Promise<KeyView> {
-    const key = this.#find(caller, id);
-    if (key.revokedAt !== null) return shownKey(key);
-    return this.#update(caller, "key.revoke", key, { ...key, revokedAt: Date.now() });
+  revoke(caller: Caller, id: string): Promise<KeyView> {
+    return untilFirst(async () => {
+      const key = this.#find(caller, id);
+      if (key.revokedAt !== null) return shownKey(key);
+      return this.#update(caller, "key.revoke", key, { ...key, revokedAt: Date.now() });
+    });
   }
 
   /** A new key with the limits of an old one, which goes on for a while. Its budgets begin anew. */
-  async rotate(caller: Caller, id: string, overlapSeconds: number): Promise<z.output<typeof RotatedKeyShape>> {
+  rotate(caller: Caller, id: string, overlapSeconds: number): Promise<z.output<typeof RotatedKeyShape>> {
+    return untilFirst(() => this.#rotate(caller, id, overlapSeconds));
+  }
+
+  async #rotate(caller: Caller, id: string, overlapSeconds: number): Promise<z.output<typeof RotatedKeyShape>> {
     const key = this.#find(caller, id);
     const now = Date.now();
     if (key.revokedAt !== null || (key.expiresAt !== null && key.expiresAt <= now))
@@ -131,8 +143,8 @@ export class Keys {
     const shown = { ...shownKey(record), replaces: key.id };
     const note = { action: "key.rotate", target: key.id, before: shownKey(key), after: shown };
     const both = [
-      { key: record, isUpdate: false },
-      { key: old, isUpdate: true },
+      { key: record, before: null },
+      { key: old, before: key },
     ];
     await this.#store(caller, note, both, record);
     return { ...shown, key: text };
@@ -141,7 +153,7 @@ export class Keys {
   async #update(caller: Caller, action: string, before: KeyRecord, key: KeyRecord): Promise<KeyView> {
     const after = shownKey(key);
     const note = { action, target: key.id, before: shownKey(before), after };
-    await this.#store(caller, note, [{ key, isUpdate: true }], key.budgets === before.budgets ? null : key);
+    await this.#store(caller, note, [{ key, before }], key.budgets === before.budgets ? null : key);
     return after;
   }
 
@@ -149,13 +161,17 @@ export class Keys {
   async #store(
     caller: Caller,
     note: Note,
-    changed: readonly { readonly key: KeyRecord; readonly isUpdate: boolean }[],
+    changed: readonly { readonly key: KeyRecord; readonly before: KeyRecord | null }[],
     budgeted: KeyRecord | null,
   ): Promise<void> {
-    const { changes, keys } = this.#parts;
+    const { changes, keys, store } = this.#parts;
     const writes = changed.map((one) => ({ kind: "key", ...one }) as const);
-    await changes.askAll(caller, note, budgeted === null ? [] : budgetsOf(budgeted), writes);
-    keys.learn(changed.map(({ key }) => key));
+    const whyNot = async (): Promise<Overtaken | null> => {
+      await store.fresh();
+      return changed.every(({ key, before }) => (keys.find(key.id) ?? null) === before) ? null : new Overtaken();
+    };
+    await changes.askAll(caller, note, budgeted === null ? [] : budgetsOf(budgeted), writes, whyNot);
+    for (const { key, before } of changed) keys.renew(before, key);
   }
 
   #find(caller: Caller, id: string): KeyRecord {

@@ -1,8 +1,10 @@
 /** Members: who else may use the control plane, and as what. */
+import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import type { Accounts } from "./accounts.ts";
 import { ROLES } from "./caller.ts";
 import type { Caller } from "./caller.ts";
+import { Overtaken, untilFirst } from "./changes.ts";
 import type { Changes } from "./changes.ts";
 import { newMember } from "./member.ts";
 import type { Member } from "./member.ts";
@@ -59,11 +61,15 @@ export class Members {
     const { token, member } = newMember(wish.name, wish.role, wish.account_id, Date.now());
     const shown = shownMember(member);
     const note = { action: "member.create", target: member.id, before: null, after: shown };
-    await this.#parts.changes.write(caller, note, [{ kind: "member", member, isUpdate: false }]);
+    await this.#parts.changes.write(caller, note, [{ kind: "member", member, before: null }]);
     return { ...shown, token };
   }
 
-  async change(caller: Caller, id: string, wish: z.output<typeof MemberChange>): Promise<MemberView> {
+  change(caller: Caller, id: string, wish: z.output<typeof MemberChange>): Promise<MemberView> {
+    return untilFirst(() => this.#change(caller, id, wish));
+  }
+
+  async #change(caller: Caller, id: string, wish: z.output<typeof MemberChange>): Promise<MemberView> {
     const member = await this.#find(id);
     if (member.revokedAt !== null) throw new Refusal("invalid_request", "A revoked member stays as it is.");
     const changed: Member = {
@@ -77,7 +83,11 @@ export class Members {
   }
 
   /** Its token and its sessions end with it. Revoking twice keeps the first time. */
-  async revoke(caller: Caller, id: string): Promise<MemberView> {
+  revoke(caller: Caller, id: string): Promise<MemberView> {
+    return untilFirst(() => this.#revoke(caller, id));
+  }
+
+  async #revoke(caller: Caller, id: string): Promise<MemberView> {
     const member = await this.#find(id);
     if (member.revokedAt !== null) return shownMember(member);
     return this.#update(caller, "member.revoke", member, { ...member, revokedAt: Date.now() });
@@ -86,7 +96,9 @@ export class Members {
   async #update(caller: Caller, action: string, before: Member, member: Member): Promise<MemberView> {
     const after = shownMember(member);
     const note = { action, target: member.id, before: shownMember(before), after };
-    await this.#parts.changes.write(caller, note, [{ kind: "member", member, isUpdate: true }]);
+    await this.#parts.changes.write(caller, note, [{ kind: "member", member, before }], async () =>
+      isDeepStrictEqual(await this.#find(member.id), before) ? null : new Overtaken(),
+    );
     return after;
   }
 

@@ -93,7 +93,7 @@ export class Money {
 
   /** Gives credit. The reference is its own: the same request again changes nothing and gets the same answer. */
   async grant(caller: Caller, id: string, wish: z.output<typeof Grant>): Promise<BalanceView> {
-    const amountNanos = this.#payable(caller, id, wish.amount);
+    const { amountNanos, isClosed } = this.#payable(caller, id, wish.amount);
     const { reason: why, reference: own, expires_at: expiresAtMs } = wish;
     const after = { account_id: id, ...money("amount", amountNanos), reason: why, reference: own, expires_at: isoOf(expiresAtMs) };
     const note = { action: "credit.grant", target: id, before: null, after };
@@ -108,17 +108,18 @@ export class Money {
       reference: own,
       reason: why,
       actor: caller.actor,
+      isClosed,
     });
     return shown(balances);
   }
 
   /** Moves a balance up or down by hand, below nothing too. */
   async adjust(caller: Caller, id: string, wish: z.output<typeof Adjustment>): Promise<BalanceView> {
-    const deltaNanos = this.#payable(caller, id, wish.amount);
+    const { amountNanos: deltaNanos, isClosed } = this.#payable(caller, id, wish.amount);
     const { reason: why, reference: own } = wish;
     const after = { account_id: id, ...money("amount", deltaNanos), reason: why, reference: own };
     const note = { action: "credit.adjust", target: id, before: null, after };
-    const operation = { kind: "adjust", accountId: id, deltaNanos, reference: own, reason: why, actor: caller.actor } as const;
+    const operation = { kind: "adjust", accountId: id, deltaNanos, reference: own, reason: why, actor: caller.actor, isClosed } as const;
     const { balances } = await this.#parts.changes.ask(caller, note, operation);
     return shown(balances);
   }
@@ -155,13 +156,13 @@ export class Money {
     };
   }
 
-  #payable(caller: Caller, id: string, amount: string): bigint {
+  #payable(caller: Caller, id: string, amount: string): { readonly amountNanos: bigint; readonly isClosed: boolean } {
     const account = this.#parts.accounts.find(caller, id);
     if (!account.isMetered) throw new Refusal("invalid_request", "This account is not metered: it needs no credit.");
     const read = parseUsd(amount);
     if ("fault" in read) throw new Refusal("invalid_request", `The amount ${read.fault}.`);
     if (read.value === 0n) throw new Refusal("invalid_request", "An amount of nothing changes nothing.");
-    return read.value;
+    return { amountNanos: read.value, isClosed: account.status === "closed" };
   }
 }
 

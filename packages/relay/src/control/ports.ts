@@ -8,11 +8,14 @@ import type { Basis, Lot, Transfer, TransferCode } from "../ledger/state.ts";
 import type { AuditEntry, AuditNote } from "./audit-entry.ts";
 import type { Member } from "./member.ts";
 
-/** A change to be stored; an audit note gets its place in the chain in the same transaction. */
+/**
+ * A change to be stored; an audit note gets its place in the chain in the same transaction. `before` is what the change was
+ * decided on, null for what is new: where another relay has changed it since, none of the writes is stored.
+ */
 export type ControlWrite =
-  | { readonly kind: "account"; readonly account: Account; readonly isUpdate: boolean }
-  | { readonly kind: "key"; readonly key: KeyRecord; readonly isUpdate: boolean }
-  | { readonly kind: "member"; readonly member: Member; readonly isUpdate: boolean }
+  | { readonly kind: "account"; readonly account: Account; readonly before: Account | null }
+  | { readonly kind: "key"; readonly key: KeyRecord; readonly before: KeyRecord | null }
+  | { readonly kind: "member"; readonly member: Member; readonly before: Member | null }
   | { readonly kind: "audit"; readonly note: AuditNote };
 
 /** The ledger; what is written in an operation's transaction is stored unless the operation is refused. */

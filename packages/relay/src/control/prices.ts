@@ -3,6 +3,7 @@ import { formatPricePerMillion } from "@millrace/wire/money";
 import { priceIn } from "@millrace/policy/price";
 import type { PriceHistory, PriceKinds, PriceRates, PriceVersion } from "@millrace/policy/price";
 import * as z from "zod";
+import { modelsWithoutPrice } from "../ledger/price-book.ts";
 import type { PriceBook, PricedModel } from "../ledger/price-book.ts";
 import { shippedCosts, tableRows } from "../ledger/price-table.ts";
 import { pageOfList } from "./page.ts";
@@ -81,6 +82,12 @@ export function listPrices({ book, models }: Pricing, wish: PageWish, nowMs: num
   );
   const order = (a: Named, b: Named): number => (a.id < b.id ? -1 : 1);
   return pageOfList([...prices.toSorted(order), ...costs.toSorted(order)], wish, (named) => named.show());
+}
+
+/** Models that accounts that pay are refused, in a sentence; nothing where the configuration is not known. */
+export function unpricedWarnings(pricing: Pricing | null): string[] {
+  const names = pricing === null ? [] : modelsWithoutPrice(pricing.book, pricing.models, Date.now());
+  return names.length === 0 ? [] : [`Accounts that pay are refused these models, which have no price: ${names.join(", ")}`];
 }
 
 /** The owner's own versions win; where they say nothing the first route's cost with the markup holds. */

@@ -1,6 +1,6 @@
 /** The table of the control plane. What is not in it does not exist. */
 import * as z from "zod";
-import { AccountChange, AccountShape, NewAccount } from "./accounts.ts";
+import { AccountChange, AccountShape, NewAccount, NewAccountShape } from "./accounts.ts";
 import { AuditShape } from "./audit.ts";
 import type { Role } from "./caller.ts";
 import { KeyChange, KeyShape, NewKey, NewKeyShape, RotatedKeyShape, Rotation } from "./keys.ts";
@@ -75,7 +75,7 @@ const ACCOUNTS: readonly Route[] = [
     summary: "Make an account.",
     status: 201,
     body: NewAccount,
-    answer: AccountShape,
+    answer: NewAccountShape,
     act: (acts, { caller, body }) => acts.accounts.create(caller, body),
   }),
   route(ALL, {

@@ -308,7 +308,11 @@ async function answerBody(visit: Visit, door: Door, given: KeyRecord, body: Json
   showStanding(visit.response, parts.limits, key, visit.model);
   if (!entry.ok) return turnAway(visit, entry.error);
   try {
-    await relay(visit, { ...asked, onRow: (row) => settleLease(entry.lease, row) });
+    const onUnused = (): void => {
+      entry.lease.undo();
+      if (!visit.response.headersSent) showStanding(visit.response, parts.limits, key, visit.model);
+    };
+    await relay(visit, { ...asked, onUnused, onRow: (row) => settleLease(entry.lease, row) });
   } finally {
     entry.lease.release();
   }

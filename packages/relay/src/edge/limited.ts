@@ -51,12 +51,8 @@ export function enter(
   return admission.ok ? admission : { ok: false, error: refusalError(admission.refused) };
 }
 
-/**
- * The request has its row. One that was refused before any upstream (no credit, no room) has used nothing. Who got an error has it
- * by now, and may come again before the row is on disk.
- */
+/** The request has its row. Who got an error has it by now, and may come again before the row is on disk. */
 export function settleLease(lease: Lease, row: Parameters<NonNullable<Exchange["onRow"]>>[0]): void {
-  if (row.endReason === "refused" && row.attempts.length === 0) return lease.undo();
   lease.settle(row.usage.input + row.usage.output);
   if (row.errorCode !== null) lease.release();
 }

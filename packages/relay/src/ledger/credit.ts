@@ -59,6 +59,7 @@ export function decideCredit(draft: Draft, operation: CreditOperation, clock: Cl
     const isSame = earlier.walletId === wallet.id && earlier.amountNanos === amountNanos && earlier.code === code;
     return isSame ? done(wallet, null, true) : refuse("reference_used");
   }
+  if (operation.isClosed === true) return refuse("account_suspended");
   const isPayable = amountNanos > 0n && isAmount(amountNanos) && wallet.balanceNanos + amountNanos <= NANOS_MAX;
   if (!isPayable || (expiresAtMs !== null && expiresAtMs <= clock.nowMs)) return refuse("invalid_amount");
   if (operation.isRefundable && lotKind !== "paid") return refuse("not_refundable");
@@ -93,6 +94,7 @@ export function decideAdjust(draft: Draft, operation: OperationOf<"adjust">, clo
   const earlier = draft.transfers.get(id);
   if (earlier !== undefined)
     return earlier.walletId === wallet.id && gainOf(earlier) === deltaNanos ? done(wallet, null, true) : refuse("reference_used");
+  if (operation.isClosed === true && deltaNanos > 0n) return refuse("account_suspended");
   const size = deltaNanos < 0n ? -deltaNanos : deltaNanos;
   const after = wallet.balanceNanos + deltaNanos;
   if (size === 0n || !isAmount(size) || after > NANOS_MAX || after < -NANOS_MAX) return refuse("invalid_amount");

@@ -96,6 +96,8 @@ export interface CreditOperation {
   readonly reference: string;
   readonly reason: string;
   readonly actor: string;
+  /** The account is closed for good: only what came before is answered again. */
+  readonly isClosed?: boolean;
 }
 
 /** An operator's decision or a charge-back: up or down, below the floor too. */
@@ -106,6 +108,8 @@ interface AdjustOperation {
   readonly reference: string;
   readonly reason: string;
   readonly actor: string;
+  /** As for credit; down is possible all the same. */
+  readonly isClosed?: boolean;
 }
 
 /** Takes credit out of the lot it was paid into, before the payment provider is asked to send the money back. */

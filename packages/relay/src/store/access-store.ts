@@ -10,7 +10,7 @@ export function accessStore(store: Pick<Store, "write">): KeyStore & AccountStor
     if (failure !== null) throw new Error(failure.reason);
   };
   return {
-    insert: (key) => write({ kind: "key", key, isUpdate: false }),
-    insertAccount: (account) => write({ kind: "account", account, isUpdate: false }),
+    insert: (key) => write({ kind: "key", key, before: null }),
+    insertAccount: (account) => write({ kind: "account", account, before: null }),
   };
 }

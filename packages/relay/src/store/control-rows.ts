@@ -2,7 +2,7 @@
 import { chained } from "../control/audit-entry.ts";
 import type { AuditEntry, AuditNote } from "../control/audit-entry.ts";
 import type { Member } from "../control/member.ts";
-import { insertRows, read, updateRows } from "./sql.ts";
+import { insertRows, read } from "./sql.ts";
 import type { Dialect, Sql } from "./sql.ts";
 import { columnsOf, valuesOf } from "./sql-shape.ts";
 import type { Shape } from "./sql-shape.ts";
@@ -38,19 +38,7 @@ export const AUDIT: Shape<AuditEntry> = {
   },
 };
 
-const MEMBER_CHANGES = ["name", "role", "accountId", "revokedAt"] as const;
-const MEMBER_ID = ["id"] as const;
-
-/** A member who is revoked stays so, at the first time, whatever a slower change says. */
-export function* writeMember(dialect: Dialect, member: Member, isUpdate: boolean): Sql<void> {
-  if (!isUpdate) return yield* insertRows(dialect, MEMBERS.table, columnsOf(MEMBERS), [valuesOf(MEMBERS, member)]);
-  const [known] = yield* read(`SELECT revoked_at FROM ${MEMBERS.table} WHERE id = ?`, [member.id]);
-  const revokedAt = known?.["revoked_at"] ?? member.revokedAt;
-  const changed = { ...member, revokedAt: revokedAt === null ? null : Number(revokedAt) };
-  yield* updateRows(dialect, MEMBERS.table, columnsOf(MEMBERS, MEMBER_CHANGES), columnsOf(MEMBERS, MEMBER_ID), [
-    [...valuesOf(MEMBERS, changed, MEMBER_CHANGES), ...valuesOf(MEMBERS, changed, MEMBER_ID)],
-  ]);
-}
+export const MEMBER_CHANGES = ["name", "role", "accountId", "revokedAt"] as const;
 
 /** Held until the transaction ends: two relays put their notes one after the other. SQLite has one writer. */
 const CHAIN_LOCK = 7_261_002;

@@ -52,7 +52,7 @@ const CLAIMS: readonly Claim[] = [
   },
   {
     claim: "usage is charged for holds that exist, from their own wallet",
-    sql: "SELECT t.id FROM transfers t LEFT JOIN holds h ON h.id = t.hold_id WHERE t.code IN ('usage', 'usage_promo') AND (h.id IS NULL OR h.wallet_id <> t.wallet_id)",
+    sql: "SELECT t.id FROM transfers t LEFT JOIN holds h ON h.id = t.hold_id WHERE t.code IN ('usage', 'usage_promo') AND (h.id IS NULL OR h.wallet_id IS DISTINCT FROM t.wallet_id)",
   },
   {
     claim: "a correction moved its difference",

@@ -4,22 +4,21 @@ import type { KeyRecord } from "../admission/keys.ts";
 import type { AuditNote } from "../control/audit-entry.ts";
 import type { Member } from "../control/member.ts";
 import type { RequestRow } from "../insight/row.ts";
-import { appendNotes, writeMember } from "./control-rows.ts";
-import { ACCOUNTS, KEYS } from "./record-shapes.ts";
+import { appendNotes, MEMBER_CHANGES, MEMBERS } from "./control-rows.ts";
+import { ACCOUNTS, KEYS, writeRecord } from "./record-shapes.ts";
 import { storedAttempts, storedRequest, writeRequests } from "./request-rows.ts";
-import { insertRows, read, updateRows, upsertRows } from "./sql.ts";
+import { read, upsertRows } from "./sql.ts";
 import type { Column, Dialect, Sql } from "./sql.ts";
-import { columnsOf, valuesOf } from "./sql-shape.ts";
-import type { Shape } from "./sql-shape.ts";
 import { transaction } from "./transaction.ts";
 
 export type Write =
   | { readonly kind: "row"; readonly row: RequestRow }
-  | { readonly kind: "account"; readonly account: Account; readonly isUpdate: boolean }
-  | { readonly kind: "key"; readonly key: KeyRecord; readonly isUpdate: boolean }
+  /** `before` is what a change was decided on, and must still be there; null for what is new. So for keys and members. */
+  | { readonly kind: "account"; readonly account: Account; readonly before: Account | null }
+  | { readonly kind: "key"; readonly key: KeyRecord; readonly before: KeyRecord | null }
   /** A price as it was pinned, as JSON; the same id always says the same. */
   | { readonly kind: "price"; readonly id: string; readonly version: string; readonly at: number }
-  | { readonly kind: "member"; readonly member: Member; readonly isUpdate: boolean }
+  | { readonly kind: "member"; readonly member: Member; readonly before: Member | null }
   | { readonly kind: "audit"; readonly note: AuditNote };
 
 /** Writes that people decided are synced to the disk before they are answered. */
@@ -48,15 +47,15 @@ export function* applyWrites(dialect: Dialect, writes: readonly Write[], mayBeTh
         yield* writePrice(dialect, write);
         break;
       case "member":
-        yield* writeMember(dialect, write.member, write.isUpdate);
+        yield* writeRecord(dialect, MEMBERS, MEMBER_CHANGES, write.member, write.before);
         break;
       case "account":
         version ??= yield* nextVersion();
-        yield* writeAccount(dialect, write.account, write.isUpdate, version);
+        yield* writeRecord(dialect, ACCOUNTS, ACCOUNT_CHANGES, { ...write.account, version }, write.before);
         break;
       case "key":
         version ??= yield* nextVersion();
-        yield* writeKey(dialect, write.key, write.isUpdate, version);
+        yield* writeRecord(dialect, KEYS, KEY_CHANGES, { ...write.key, version }, write.before);
     }
   }
   if (notes.length > 0) yield* appendNotes(dialect, notes);
@@ -83,34 +82,6 @@ function* writePrice(dialect: Dialect, { id, version, at }: Extract<Write, { kin
 
 const ACCOUNT_CHANGES = ["name", "tier", "status", "version"] as const;
 const KEY_CHANGES = ["name", "expiresAt", "revokedAt", "scopes", "models", "addresses", "limits", "budgets", "version"] as const;
-const ACCOUNT_ID = ["id"] as const;
-const KEY_ID = ["id"] as const;
-
-function* writeAccount(dialect: Dialect, account: Account, isUpdate: boolean, version: number): Sql<void> {
-  // What is closed is closed for good, whatever a slower change says.
-  if (isUpdate) yield* change(dialect, ACCOUNTS, ACCOUNT_CHANGES, ACCOUNT_ID, { ...account, version }, " AND accounts.status <> 'closed'");
-  else yield* insertRows(dialect, ACCOUNTS.table, columnsOf(ACCOUNTS), [valuesOf(ACCOUNTS, { ...account, version })]);
-}
-
-/** A key that is revoked stays so, at the first time, whatever a slower change says. */
-function* writeKey(dialect: Dialect, key: KeyRecord, isUpdate: boolean, version: number): Sql<void> {
-  if (!isUpdate) return yield* insertRows(dialect, KEYS.table, columnsOf(KEYS), [valuesOf(KEYS, { ...key, version })]);
-  const [known] = yield* read("SELECT revoked_at FROM keys WHERE id = ?", [key.id]);
-  const revokedAt = known?.["revoked_at"] ?? key.revokedAt;
-  yield* change(dialect, KEYS, KEY_CHANGES, KEY_ID, { ...key, revokedAt: revokedAt === null ? null : Number(revokedAt), version });
-}
-
-function* change<T>(
-  dialect: Dialect,
-  shape: Shape<T>,
-  set: readonly (keyof T & string)[],
-  match: readonly (keyof T & string)[],
-  row: T,
-  guard = "",
-): Sql<void> {
-  const values = [...valuesOf(shape, row, set), ...valuesOf(shape, row, match)];
-  yield* updateRows(dialect, shape.table, columnsOf(shape, set), columnsOf(shape, match), [values], guard);
-}
 
 /** Null when it is stored. */
 export type WriteOutcome = WriteFailure | null;

@@ -108,7 +108,7 @@ test("[DONE] without a finish reason passes as it is, unless this upstream alway
   const passed = await call(relay);
   expect(passed.isWhole).toBe(true);
   expect(readStream(passed)).toMatchObject({ outcome: "complete", warnings: ["missing_finish_reason"] });
-  expect(await relay.row()).toMatchObject({ end_reason: "complete", marks: "missing_finish_reason" });
+  expect(await relay.row()).toMatchObject({ end_reason: "complete", marks: "missing_finish_reason,unpriced" });
   await relay.close();
   await start({ a: { finish: "required", simulator: { scenario: { text: "x", finishReason: null } } } });
   const cut = await call(relay);
@@ -121,7 +121,7 @@ test("a finish without [DONE] is completed after a clean end of the body, and on
   const clean = await call(relay);
   expect(clean.isWhole).toBe(true);
   expect(clean.body.endsWith("data: [DONE]\n\n")).toBe(true);
-  expect(await relay.row()).toMatchObject({ end_reason: "complete", marks: "missing_done" });
+  expect(await relay.row()).toMatchObject({ end_reason: "complete", marks: "missing_done,unpriced" });
 });
 
 test("the caller's own fault passes with the upstream's words, and nothing else is tried", async () => {

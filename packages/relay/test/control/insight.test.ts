@@ -181,6 +181,27 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
     });
   });
 
+  test("a closed account takes no credit and no adjustment up; what was given before is answered as it was, and down is possible", async () => {
+    const { id } = await plane.made("POST", "accounts", { name: "gone", metered: true });
+    const account = `accounts/${String(id)}`;
+    const given = { amount: "2.00", reason: "x", reference: "gone 1" };
+    const raised = { amount: "1.00", reason: "x", reference: "gone 2" };
+    await plane.made("POST", `${account}/credits`, given);
+    await plane.made("POST", `${account}/adjustments`, raised);
+    await plane.made("PATCH", account, { status: "closed" });
+    const told = async (path: string, body: Json): Promise<unknown> => {
+      const answer = await plane.ask("POST", `${account}/${path}`, { body });
+      return [answer.status, answer.status === 201 ? jsonOf(answer)["balance"] : errorOf(answer).message];
+    };
+    const refused = [400, "This account is closed for good: nobody could use the credit."];
+    expect(await told("credits", { ...given, reference: "gone 3" })).toEqual(refused);
+    expect(await told("adjustments", { ...raised, reference: "gone 4" })).toEqual(refused);
+    expect(await told("credits", given)).toEqual([201, "3.00"]);
+    expect(await told("adjustments", raised)).toEqual([201, "3.00"]);
+    expect(await told("adjustments", { amount: "-3.00", reason: "paid back", reference: "gone 5" })).toEqual([201, "0.00"]);
+    expect((await plane.made("GET", `${account}/ledger`))["data"]).toHaveLength(3);
+  });
+
   test("prices say what holds, since when, and where from", async () => {
     const rows = await plane.all("prices", 50);
     expect(rows[0]).toMatchObject({

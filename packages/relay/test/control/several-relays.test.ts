@@ -1,12 +1,12 @@
 /** Two relays on one PostgreSQL: one control plane, whichever of them is asked. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { entryShown } from "../../src/control/audit.ts";
 import { verifyChain } from "../../src/control/audit-entry.ts";
 import { call, MESSAGES, newAddress } from "../support/call.ts";
 import { DATABASES } from "../support/databases.ts";
 import { PRICES } from "./configured.ts";
 import { startControlPlane } from "./control-plane.ts";
-import type { ControlPlane } from "./control-plane.ts";
+import type { ControlPlane, Json } from "./control-plane.ts";
 
 const open = DATABASES["PostgreSQL"];
 
@@ -39,6 +39,59 @@ describe.skipIf(open === undefined)("on PostgreSQL", () => {
     expect(await other.made("PATCH", `keys/${String(key["id"])}`, { name: "renamed" })).toMatchObject({ models: ["m"] });
     await one.made("DELETE", `keys/${String(key["id"])}`);
     expect((await other.ask("PATCH", `keys/${String(key["id"])}`, { body: { name: "again" } })).status).toBe(400);
+  });
+
+  test("of changes that both make at the same time neither undoes the other, and the audit tells them one after the other", async () => {
+    const { id: accountId } = await one.made("POST", "accounts", { name: "contended", metered: true });
+    const { id: keyId } = await one.made("POST", "keys", { account_id: accountId });
+    const { id: memberId } = await one.made("POST", "members", { name: "contended", role: "owner" });
+    const [account, key, member] = [`accounts/${String(accountId)}`, `keys/${String(keyId)}`, `members/${String(memberId)}`];
+    const expires_at = "2020-01-01T00:00:00.000Z";
+    for (let round = 0; round < 10; round++) {
+      const name = `round ${round}`;
+      const both = [
+        [account, { status: "active" }, { status: "suspended" }, round % 2 === 0 ? { name } : { name, floor: "-0.50" }],
+        [key, { expires_at: null }, { expires_at }, round % 2 === 0 ? { name } : { name, budgets: [{ period: "day", cap: "1.00" }] }],
+        [member, { role: "owner" }, { role: "viewer" }, { name }],
+      ] as const;
+      for (const [path, first, here, there] of both) {
+        await one.made("PATCH", path, first);
+        await Promise.all([one.made("PATCH", path, here), other.made("PATCH", path, there)]);
+        const { floor: _, budgets: __, ...seen } = { floor: null, budgets: null, ...here, ...there };
+        for (const plane of [one, other]) expect(await plane.made("GET", path)).toMatchObject(seen);
+      }
+    }
+    const entries = (await one.all("audit")).toReversed();
+    for (const target of [accountId, keyId, memberId]) {
+      let last: unknown = null;
+      for (const { before, after } of entries.filter((entry) => entry["target"] === target)) {
+        expect(before).toEqual(last);
+        const { floor: _, ...rest } = after as Json;
+        last = rest;
+      }
+    }
+  });
+
+  test("a revocation and an end of a key hold against whatever the other relay changes at the same time", async () => {
+    for (let round = 0; round < 10; round++) {
+      const { id, key: text } = await one.made("POST", "keys", {});
+      const [renamed] = await Promise.all([
+        other.ask("PATCH", `keys/${String(id)}`, { body: { name: "again" } }),
+        one.made("DELETE", `keys/${String(id)}`),
+      ]);
+      expect([200, 400]).toContain(renamed.status);
+      for (const { relay } of [one, other])
+        await vi.waitFor(() => expect(relay.app.keys.verify(String(text), Date.now())).toMatchObject({ code: "key_revoked" }), 1_000);
+      const rotated = await one.made("POST", "keys", { models: ["m"] });
+      const [{ key: fresh }] = await Promise.all([
+        one.made("POST", `keys/${String(rotated["id"])}/rotate`, { overlap_seconds: 0 }),
+        other.made("PATCH", `keys/${String(rotated["id"])}`, { models: ["m", "n"] }),
+      ]);
+      for (const { relay } of [one, other]) {
+        await vi.waitFor(() => expect(relay.app.keys.verify(String(fresh), Date.now())).toMatchObject({ ok: true }), 1_000);
+        expect(relay.app.keys.verify(String(rotated["key"]), Date.now())).toMatchObject({ code: "key_expired" });
+      }
+    }
   });
 
   test("changes of both at the same time stand in one whole chain", async () => {

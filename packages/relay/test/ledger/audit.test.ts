@@ -65,6 +65,7 @@ test.each([
     "usage is charged for holds that exist, from their own wallet",
     "UPDATE transfers SET hold_id = 'gone' WHERE id = 'settle:settled:promo'",
   ],
+  ["usage is charged for holds that exist, from their own wallet", "UPDATE holds SET wallet_id = NULL WHERE id = 'settled'"],
   ["a correction moved its difference", "UPDATE corrections SET delta = delta + 1"],
   ["what is charged and written off after a correction is its cost", "UPDATE corrections SET cost = cost + 1"],
   ["a budget window holds the sum of its open holds", "UPDATE budget_windows SET held = held + 1"],

@@ -58,6 +58,8 @@ function brokenWallet({ after }: Step, wallet: Readonly<Wallet>): string[] {
     const needed = total(holds, (hold) => (hold.ordinal <= end ? hold.amountNanos : 0n));
     if (kept > needed) rules.push("an expired lot is kept only for older holds");
   }
+  const owned = wallet.balanceNanos > 0n ? wallet.balanceNanos : 0n;
+  if (wallet.floorNanos === 0n && debt + wallet.balanceNanos !== owned) rules.push("without a floor lots add up to the balance");
   if (!FLOORED.has(wallet.id)) return rules;
   if (wallet.balanceNanos - wallet.heldNanos < wallet.floorNanos) rules.push("no overdraft");
   if (debt > -wallet.floorNanos) rules.push("no debt below the floor");

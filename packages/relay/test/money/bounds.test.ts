@@ -83,5 +83,5 @@ test.each(["full", "sliding"] as const)("[DONE] without a finish reason ends a s
   shop = await Shop.open("500.00", { text, chunking: "whole", finishReason: null, usage: "never" }, { hold });
   const answer = await shop.ask({ model: "m", stream: true, messages: MESSAGES });
   expect(answer.body.endsWith("data: [DONE]\n\n")).toBe(true);
-  expect(await shop.relay.row()).toMatchObject({ end_reason: "complete", marks: "missing_finish_reason" });
+  expect(await shop.relay.row()).toMatchObject({ end_reason: "complete", marks: "missing_finish_reason,unpriced" });
 });

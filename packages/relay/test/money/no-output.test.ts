@@ -1,6 +1,7 @@
 /** Answers that fail before any output, in every way that upstreams know: nothing is charged, and nothing stays set aside. */
 import { afterEach, describe, expect, test } from "vitest";
 import type { Fault } from "../../src/simulator/fault.ts";
+import { startRawUpstream } from "../hostile-upstream/raw-upstream.ts";
 import { DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
@@ -60,6 +61,44 @@ describe("an answer that fails before any output costs nothing", () => {
     expect(await shop.hold(id)).toMatchObject({ state: "voided", charged: 0n });
     expect(await shop.balance()).toMatchObject({ balance_nanos: String(5n * DOLLAR), held_nanos: "0" });
   });
+});
+
+test.each(["cut", "rst"] as const)("a plain answer too large to be judged whole that breaks off (%s) costs nothing", async (kind) => {
+  const MIB = 1024 * 1024;
+  shop = await Shop.open("5.00", { text: "x".repeat(4 * MIB), fault: { kind, bytes: 3 * MIB } });
+  const answer = await shop.ask({ ...SMALL, stream: false });
+  expect([answer.status, answer.isWhole]).toEqual([200, false]);
+  const id = String(answer.headers["x-request-id"]);
+  expect(await shop.rowWhere(`id = '${id}'`)).toMatchObject({
+    basis: "none",
+    input_tokens: 0n,
+    output_tokens: 0n,
+    charge_nanos: 0n,
+    end_reason: "upstream_truncated",
+  });
+  expect(await shop.hold(id)).toMatchObject({ state: "voided", charged: 0n });
+  expect(await shop.balance()).toMatchObject({ balance_nanos: String(5n * DOLLAR), held_nanos: "0" });
+});
+
+test("a stream that breaks off when what was delivered has no token yet costs nothing", async () => {
+  const call = { index: 0, id: "call_1", type: "function", function: { name: "", arguments: "" } };
+  const chunk = {
+    id: "c",
+    object: "chat.completion.chunk",
+    created: 1,
+    model: "m",
+    choices: [{ index: 0, delta: { tool_calls: [call] } }],
+  };
+  const head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 10000\r\n\r\n";
+  const raw = await startRawUpstream(() => ({ bytes: Buffer.from(`${head}data: ${JSON.stringify(chunk)}\n\n`), end: "fin" }));
+  try {
+    shop = await Shop.open("5.00", {}, { upstream: { baseUrl: raw.baseUrl } });
+    const answer = await shop.ask();
+    const row = await shop.rowWhere(`id = '${String(answer.headers["x-request-id"])}'`);
+    expect([answer.isWhole, row["basis"], row["charge_nanos"]]).toEqual([false, "none", 0n]);
+  } finally {
+    await raw.close();
+  }
 });
 
 test.each(["openai", "vllm", "openrouter"] as const)("the words of an upstream's error are no output (%s)", async (shape) => {

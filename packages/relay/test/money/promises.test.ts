@@ -72,7 +72,11 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
     expect(await asked.catch((error: unknown) => error)).toMatchObject({ status: 402, code: "insufficient_credits" });
     await shop.rowWhere("status = 402");
     expect(await shop.relay.query("SELECT count(*) AS n FROM requests")).toEqual([{ n: 1n }]);
-    for (let times = 0; times < 10; times++) expect((await shop.ask()).status).toBe(402);
+    for (let times = 0; times < 10; times++) {
+      const refused = await shop.ask({ ...SMALL, stream: times % 2 === 0 });
+      const { "x-ratelimit-remaining-requests": requests, "x-ratelimit-remaining-tokens": tokens } = refused.headers;
+      expect([refused.status, requests, tokens]).toEqual([402, "5", "100000"]);
+    }
     const models = await call({ port: shop.relay.port, key: shop.key }, { path: "/v1/models", method: "GET", body: null });
     expect(models.headers).toMatchObject({ "x-ratelimit-remaining-requests": "5", "x-ratelimit-remaining-tokens": "100000" });
     expect(shop.simulator.counts.requests).toBe(0);
@@ -90,10 +94,12 @@ test("a stream that outgrows its key's budget ends with its name, without [DONE]
   expect(BigInt(String(row["charge_nanos"]))).toBeLessThanOrEqual(6n * DOLLAR);
 });
 
-test("tokens whose cost to us is not known are counted, and their row has no cost where 0 would be a lie", async () => {
+test("tokens whose cost to us is not known are counted, and their row is marked and has no cost where 0 would be a lie", async () => {
   shop = await Shop.open("5.00", { text: "x", tokens: { prompt: 10, completion: 5 } });
   await shop.ask();
-  expect(await shop.rowWhere("status = 200")).toMatchObject({ cost_nanos: null, charge_nanos: 20_000_000n });
+  expect(await shop.rowWhere("status = 200")).toMatchObject({ cost_nanos: null, charge_nanos: 20_000_000n, marks: "unpriced" });
+  await shop.ask({ ...SMALL, max_tokens: 10_000_000 });
+  expect(await shop.rowWhere("status = 402")).toMatchObject({ cost_nanos: null, marks: "" });
   const metrics = await call(shop.relay, { path: "/metrics", method: "GET", body: null });
   expect(metrics.body).toContain('millrace_unpriced_requests_total{model="m",upstream="a"} 1');
 });

@@ -172,6 +172,23 @@ describe("a mistake in a price has its place", () => {
   });
 });
 
+test("where prices.missing is refuse a model without a price is a mistake, unless it is marked free", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "millrace-missing-"));
+  const load = (text: string): ReturnType<typeof loadConfig> => {
+    writeFileSync(join(directory, "c.yaml"), text);
+    return loadConfig({ file: "c.yaml", env: { DEEPSEEK_API_KEY: KEY }, cwd: directory });
+  };
+  const models = (price: string): string => `models: { third: { upstreams: [{ upstream: spare, model: unknown }]${price} } }\n`;
+  const refused = await load(`${TWO}${models("")}prices: { missing: refuse }\n`);
+  expect(refused.ok ? "" : formatMistakes(refused.mistakes)).toBe(
+    'c.yaml:7:20: No price is known for third, and prices.missing is refuse. A free model has prices of "0".',
+  );
+  const free = ', price: { input: "0", cached_input: "0", output: "0" }';
+  for (const text of [`${models(free)}prices: { missing: refuse }\n`, `${models("")}prices: { missing: warn }\n`, models("")])
+    expect((await load(TWO + text)).ok).toBe(true);
+  rmSync(directory, { recursive: true });
+});
+
 describe("a list to import", () => {
   const directory = mkdtempSync(join(tmpdir(), "millrace-prices-"));
   afterAll(() => rmSync(directory, { recursive: true, force: true }));

@@ -22,13 +22,16 @@ async function say(word: string, done: Promise<unknown>): Promise<void> {
 
 await say("wallet", ledger.ask({ kind: "open_wallet", accountId: "acme", floorNanos: 0n }));
 const account = { id: "acme", name: "acme", isMetered: true, tier: null, status: "active", createdAt: 1 } as const;
-await say("account", store.write([{ kind: "account", account, isUpdate: false }]));
+await say("account", store.write([{ kind: "account", account, before: null }]));
 const { record } = newKeyRecord("acme", "key", 1);
-await say("key", store.write([{ kind: "key", key: record, isUpdate: false }]));
+await say("key", store.write([{ kind: "key", key: record, before: null }]));
+let revoked = record;
 for (let n = 0; n < ROUNDS; n++) {
   await say("grant", ledger.ask(credit(`order-${n}`, 1_000n)));
   await say("hold", ledger.ask(hold(`r${n}`, 100n)));
   await say("settle", ledger.ask(settle(`r${n}`, 50n)));
-  await say("revocation", store.write([{ kind: "key", key: { ...record, revokedAt: n + 1 }, isUpdate: true }]));
+  const before = revoked;
+  revoked = { ...record, revokedAt: n + 1 };
+  await say("revocation", store.write([{ kind: "key", key: revoked, before }]));
 }
 await books.close();

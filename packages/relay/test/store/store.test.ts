@@ -169,8 +169,7 @@ test("keys are kept by their hash, and the directory is for its owner alone", as
   const { text, record } = newKeyRecord("default", "k", 1);
   await store.access.insert(record);
   const limited = { ...record, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] };
-  for (const revokedAt of [5, 9])
-    expect(await store.store.write([{ kind: "key", key: { ...limited, revokedAt }, isUpdate: true }])).toBeNull();
+  expect(await store.store.write([{ kind: "key", key: { ...limited, revokedAt: 5 }, before: record }])).toBeNull();
   const { keys } = await store.store.query("records", { since: -1 });
   expect(keys.map((key) => ({ ...key, sha256: Buffer.from(key.sha256) }))).toMatchObject([
     { ...record, revokedAt: 5, scopes: ["chat"], models: ["a", "b"], addresses: ["10.0.0.0/8"] },
