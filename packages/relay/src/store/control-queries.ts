@@ -23,10 +23,10 @@ import { AUDIT, MEMBERS } from "./control-rows.ts";
 import { readReceipt, readStatement } from "./ledger-read.ts";
 import { LOTS, TRANSFERS } from "./ledger-shapes.ts";
 import { ATTEMPTS, REQUESTS } from "./request-rows.ts";
-import { sumWriteOffs, WRITE_OFFS, writeOffsOfSums } from "./write-offs.ts";
+import { PERIOD_MS, sumWriteOffs, WRITE_OFFS, writeOffsOfSums } from "./write-offs.ts";
 import { readUpstreamDay } from "./upstream-usage.ts";
 import { read } from "./sql.ts";
-import type { Dialect, Sql, SqlValue } from "./sql.ts";
+import type { Dialect, Row, Sql, SqlValue } from "./sql.ts";
 import { objectOf, selectOf } from "./sql-shape.ts";
 import type { Shape } from "./sql-shape.ts";
 
@@ -51,6 +51,36 @@ function when<T extends SqlValue>(sql: string, value: T | undefined): Condition 
 
 function past(sql: string, after: Moment | null): Condition {
   return after === null ? null : [sql, after.atMs, after.id];
+}
+
+/** What one question of a page of usage reads at first. */
+const SLICE_PERIODS = 8;
+
+/**
+ * A page of sums, read in slices of time: what is grouped is read to its end before its first row is known, and a page is
+ * seldom of all the time that is asked for. Where there is little the slices grow.
+ */
+function* usageRows(wish: UsageQuestion, group: string): Sql<Row[]> {
+  const rows: Row[] = [];
+  let fromMs = Math.max(wish.fromMs, wish.after?.atMs ?? wish.fromMs);
+  for (let widthMs = SLICE_PERIODS * PERIOD_MS[wish.period]; fromMs < wish.toMs && rows.length < wish.limit;) {
+    const untilMs = Math.min(fromMs + widthMs, wish.toMs);
+    const { sql, params } = conditionsOf([
+      ["period = ?", wish.period],
+      ["starts_at >= ?", fromMs],
+      ["starts_at < ?", untilMs],
+      when("account_id = ?", wish.accountId),
+      wish.after === null ? null : [`(starts_at, ${group}) > (?, ?)`, wish.after.atMs, wish.after.group],
+    ]);
+    const slice = yield* read(
+      `SELECT starts_at, ${group} AS name, ${SUMS} FROM usage_sums${sql} GROUP BY starts_at, ${group} ORDER BY starts_at, ${group} LIMIT ?`,
+      [...params, wish.limit - rows.length],
+    );
+    rows.push(...slice);
+    if (slice.length * 4 < wish.limit) widthMs *= 2;
+    fromMs = untilMs;
+  }
+  return rows;
 }
 
 /** How most requests end. The indexes of the others leave these out, see `schema.ts`. */
@@ -169,19 +199,7 @@ export const CONTROL_QUERIES = {
     ),
   usage: function* (_dialect: Dialect, wish: UsageQuestion): Sql<UsageSum[]> {
     const group = USAGE_COLUMNS[wish.by];
-    const { sql, params } = conditionsOf([
-      ["period = ?", wish.period],
-      // Said by the next condition too, but no index would be entered by that.
-      ["starts_at >= ?", Math.max(wish.fromMs, wish.after?.atMs ?? wish.fromMs)],
-      ["starts_at < ?", wish.toMs],
-      when("account_id = ?", wish.accountId),
-      wish.after === null ? null : [`(starts_at, ${group}) > (?, ?)`, wish.after.atMs, wish.after.group],
-    ]);
-    const rows = yield* read(
-      `SELECT starts_at, ${group} AS name, ${SUMS} FROM usage_sums${sql} GROUP BY starts_at, ${group} ORDER BY starts_at, ${group} LIMIT ?`,
-      [...params, wish.limit],
-    );
-    const sums = rows.map((row) => ({
+    const sums = (yield* usageRows(wish, group)).map((row) => ({
       atMs: Number(row["starts_at"]),
       group: String(row["name"]),
       requests: Number(row["requests"]),

@@ -37,7 +37,8 @@ export function* sumWriteOffs(accountId: string, fromMs: number, toMs: number): 
   return row?.["total"] as bigint;
 }
 
-const STEP_MS = { hour: 3_600_000, day: 86_400_000 } as const;
+/** Lengths of the periods that usage is summed up by. */
+export const PERIOD_MS = { hour: 3_600_000, day: 86_400_000 } as const;
 
 /** By hour or day of the request, as its row has it, and by the same group as the sums of a page that stand from `firstMs` to `lastMs`. */
 export function* writeOffsOfSums(
@@ -46,12 +47,12 @@ export function* writeOffsOfSums(
   firstMs: number,
   lastMs: number,
 ): Sql<(sum: Pick<UsageSum, "atMs" | "group">) => bigint> {
-  const step = STEP_MS[period];
+  const step = PERIOD_MS[period];
   const starts = `r.at - r.at % ${step}`;
   const group = `COALESCE(r.${column}, '')`;
   const rows = yield* read(
-    `SELECT ${starts} AS starts_at, ${group} AS name, ${SUM} FROM ${TABLE} JOIN requests r ON r.id = write_offs.id
-      WHERE write_offs.at >= ? AND r.at >= ? AND r.at < ?${accountId === undefined ? "" : " AND r.account_id = ?"} GROUP BY ${starts}, ${group}`,
+    `SELECT ${starts} AS starts_at, ${group} AS name, ${SUM} FROM ${TABLE} CROSS JOIN requests r
+      WHERE r.id = write_offs.id AND write_offs.at >= ? AND r.at >= ? AND r.at < ?${accountId === undefined ? "" : " AND r.account_id = ?"} GROUP BY ${starts}, ${group}`,
     // No request ends before it came: the first condition is what the index is entered by.
     [firstMs, firstMs, lastMs + step, ...(accountId === undefined ? [] : [accountId])],
   );

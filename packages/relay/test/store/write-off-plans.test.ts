@@ -63,6 +63,13 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
     }
   });
 
+  test("and the requests of the few by their ids, not the few by all requests of the time", async () => {
+    for (const accountId of [undefined, "poor"]) {
+      const plan = await planOf(place, writeOffsOfSums({ period: "day", accountId }, "model", NOON, NOON + 10));
+      if (dialect === "sqlite") expect(plan).toMatch(/SEARCH r USING INDEX sqlite_autoindex_requests_1 \(id=\?\)/);
+    }
+  });
+
   test("and each once, newest first", async () => {
     const found = await place.run(() => CONTROL_QUERIES.writeOffs(dialect, { after: null, limit: 1_000 }));
     expect(found.length).toBe((2 * HOLDS) / BATCH);
