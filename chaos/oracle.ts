@@ -307,10 +307,12 @@ class Court {
       const row = this.#records.rows.get(hold.id);
       const cost = hold.walletId === null ? null : this.#records.costOf(hold);
       if (row === undefined && hold.state !== "voided") this.#find("lost", `hold ${hold.id} is ${hold.state} and has no row`);
-      // Refused because nobody knew whether its hold was made, it says nothing of money; the hold that was made is void.
-      const isUnknown = row?.endReason === "refused" && row.charge === null && hold.state === "voided" && hold.charged === 0n;
+      // Refused because nobody knew whether its hold was made, it says nothing of money. A hold that was made is voided, or, where
+      // the relay died before it could, recovered; without a checkpoint that costs nothing either.
+      const isEndedAtNothing = (hold.state === "voided" || hold.state === "recovered") && hold.basis === "none" && hold.charged === 0n;
+      const isUnknown = row?.endReason === "refused" && row.charge === null && isEndedAtNothing;
       if (row !== undefined && !isUnknown && row.charge !== cost)
-        this.#find("wrong charge", `row ${hold.id} says ${row.charge}, its hold ${cost}`);
+        this.#find("wrong charge", `row ${hold.id} (${row.endReason}) says ${row.charge}, its hold (${hold.state}) ${cost}`);
     }
     const holds = new Set(this.#books.holds.map(({ id }) => id));
     for (const row of this.#books.requests)

@@ -66,6 +66,22 @@ async function claimsOn(copy: Place, seen: Evidence = evidence): Promise<Claim[]
   return [...new Set(findings.map(({ claim }) => claim))].toSorted();
 }
 
+test.each([
+  ["voided", 0, []],
+  ["recovered", 0, []],
+  ["recovered", 1, ["wrong charge"]],
+] as const)(
+  "a refused request's hold that was made all the same and %s at %i nano-dollars is judged by what it cost",
+  async (state, nanos, claims) => {
+    // Its own row says that it was refused, and nothing of money.
+    const sql = `
+    UPDATE requests SET end_reason = 'refused', charge_nanos = NULL WHERE id = HOLD;
+    UPDATE holds SET state = '${state}', charged = ${nanos}, basis = 'none' WHERE id = HOLD`;
+    const found = await claimsOn(planted(sql));
+    expect(found.filter((claim) => claim === "wrong charge")).toEqual(claims);
+  },
+);
+
 test("a trial in which nothing is wrong is found right, and its copy is", async () => {
   expect(verdict.findings).toEqual([]);
   expect(hold).not.toBe("");
@@ -158,7 +174,8 @@ test("a recovered hold that is charged less than its checkpoint is found", async
 });
 
 test("a stream that ended early and cost less than its client got is found", async () => {
-  const isEstimated = (id: string | null): boolean => books.holds.some((each) => each.id === id && each.basis === "estimated");
+  const isEstimated = (id: string | null): boolean =>
+    books.holds.some((each) => each.id === id && each.walletId !== null && each.basis === "estimated");
   const whole = one(evidence.asked, (each) => each.isStream && each.ending === "whole" && isEstimated(each.requestId));
   const cut: Asked = { ...whole, ending: "broken", code: "upstream_truncated", text: whole.text + "more ".repeat(100) };
   const asked = evidence.asked.map((each) => (each === whole ? cut : each));
@@ -229,12 +246,19 @@ describe("a sliding hold", () => {
 });
 
 describe("an Idempotency-Key", () => {
+  /** The hold that has a try's key, and had ended when the try was sent: no clock's slack speaks for the try. */
+  const holderOf = ({ accountId, key, sentAt }: Asked): HoldRow | undefined =>
+    books.holds.find(
+      (each) =>
+        each.accountId === accountId &&
+        each.idempotencyKey === key &&
+        (each.charged ?? 0n) > 0n &&
+        (each.closedAt ?? Infinity) + 100 < sentAt,
+    );
   /** A try that was refused because its request is over, and the hold that has its key. */
   const lost = (): { readonly asked: Asked; readonly holder: HoldRow } => {
-    const asked = one(evidence.asked, ({ code, isMetered }) => code === "stream_lost" && isMetered);
-    const isHolder = ({ accountId, idempotencyKey, charged }: HoldRow): boolean =>
-      accountId === asked.accountId && idempotencyKey === asked.key && (charged ?? 0n) > 0n;
-    return { asked, holder: one(books.holds, isHolder) };
+    const asked = one(evidence.asked, (each) => each.code === "stream_lost" && each.isMetered && holderOf(each) !== undefined);
+    return { asked, holder: holderOf(asked) as HoldRow };
   };
   const later = (holder: HoldRow, changes: string): string => `
     CREATE TEMP TABLE again AS SELECT * FROM holds WHERE id = '${holder.id}';
