@@ -1,7 +1,7 @@
 /** Ninety days of requests, written by the product's own statements: the rows, their attempts, and the sums of both periods. */
 import type { StoredAttempt, StoredRequest } from "../packages/relay/src/insight/request-file.ts";
-import { writeRequests } from "../packages/relay/src/store/request-rows.ts";
-import type { Dialect, Sql } from "../packages/relay/src/store/sql.ts";
+import { writeRequests } from "../packages/relay/src/store/tables/request-rows.ts";
+import type { Dialect, Sql } from "../packages/relay/src/store/sql/sql.ts";
 import { transaction } from "../packages/relay/src/store/transaction.ts";
 
 export const DAYS = 90;
@@ -41,7 +41,7 @@ function requestOf(n: number, at: number, random: () => number): StoredRequest {
     at,
     accountId: `acct_${account}`,
     keyId: `key_${key}`,
-    door: "chat",
+    endpoint: "chat",
     model: `model-${model}`,
     upstream: random() < 0.95 ? `up-${model % 3}` : "up-spare",
     upstreamModel: `model-${model}`,

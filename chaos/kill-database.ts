@@ -15,7 +15,7 @@ const SETTLED_WITHIN_MS = 30_000;
 export async function killDatabase(scene: Scene): Promise<void> {
   const { server } = scene.place;
   if (server === null) throw new Error("there is no database server to kill");
-  for (let cycle = 1; cycle <= scene.wish.cycles; cycle++) {
+  for (let cycle = 1; cycle <= scene.plan.cycles; cycle++) {
     await killOnce(scene, server, cycle % OUTAGES_KILLED_EVERY === 0);
     scene.report(cycle);
   }

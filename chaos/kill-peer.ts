@@ -26,7 +26,7 @@ export async function killPeer(scene: Scene): Promise<void> {
   const newHome = (): string => join(scene.place.dataDir, `relay-${++homes}`);
   for (let at = 1; at < RELAYS; at++) await scene.start(at, newHome());
   const { life, load } = scene.begin();
-  for (let cycle = 1; cycle <= scene.wish.cycles; cycle++) {
+  for (let cycle = 1; cycle <= scene.plan.cycles; cycle++) {
     await scene.underLoad();
     const turn = cycle % ROUND;
     if (turn === 1) await killAll(scene);

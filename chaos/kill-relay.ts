@@ -7,7 +7,7 @@ const STARTS_KILLED_EVERY = 3;
 
 /** Kills the relay as often as there are cycles, and leaves one that runs. */
 export async function killRelay(scene: Scene): Promise<void> {
-  for (let cycle = 1; cycle <= scene.wish.cycles; cycle++) {
+  for (let cycle = 1; cycle <= scene.plan.cycles; cycle++) {
     const relay = await scene.theRelay();
     const { life, load } = scene.begin();
     await scene.underLoad();

@@ -55,7 +55,7 @@ export class Owner {
 
   async #customer(
     relay: RelayProcess,
-    wish: {
+    plan: {
       readonly name: string;
       readonly usd: string;
       readonly keys: number;
@@ -63,14 +63,14 @@ export class Owner {
       readonly workers: number;
     },
   ): Promise<Customer> {
-    const accountId = String((await this.#ask(relay, "accounts", { name: wish.name, metered: true }))?.["id"]);
-    const credit: Credit = { reference: `first-${wish.name}`, accountId, nanos: scaled(wish.usd, 9), isConfirmed: false, tries: 0 };
+    const accountId = String((await this.#ask(relay, "accounts", { name: plan.name, metered: true }))?.["id"]);
+    const credit: Credit = { reference: `first-${plan.name}`, accountId, nanos: scaled(plan.usd, 9), isConfirmed: false, tries: 0 };
     this.credits.push(credit);
     await this.#give(relay, credit);
     const keys: string[] = [];
-    for (let n = 0; n < wish.keys; n++) keys.push(String((await this.#ask(relay, "keys", { account_id: accountId }))?.["key"]));
+    for (let n = 0; n < plan.keys; n++) keys.push(String((await this.#ask(relay, "keys", { account_id: accountId }))?.["key"]));
     if (!credit.isConfirmed || keys.some((key) => !key.startsWith("sk-"))) throw new Error("the accounts could not be made");
-    return { accountId, isMetered: true, keys, models: wish.models, workers: wish.workers };
+    return { accountId, isMetered: true, keys, models: plan.models, workers: plan.workers };
   }
 
   /** Gives a drop to each account in turn until the life is over. What a life left unconfirmed the next one asks for again. */

@@ -99,8 +99,8 @@ async function run({ store, kill, cycles }: Planned): Promise<void> {
   const place = await openPlace(store, { isSlow: kill === "none" });
   try {
     const say = (line: string): void => console.error(line);
-    const wish = { kill, cycles: countOf("cycles", values.long ? CYCLES_LONG : cycles), seed, say };
-    const { verdict } = await runTrial(place, wish);
+    const plan = { kill, cycles: countOf("cycles", values.long ? CYCLES_LONG : cycles), seed, say };
+    const { verdict } = await runTrial(place, plan);
     verdicts.push(verdict);
     if (!values.json) report(verdict);
   } catch (error) {

@@ -15,7 +15,7 @@ import type { Place } from "./place.ts";
 import type { Death, Evidence } from "./records.ts";
 import type { Deaths } from "./tally.ts";
 import { PRICES, SLIDING } from "./tariff.ts";
-import type { Wish } from "./trial.ts";
+import type { TrialPlan } from "./trial.ts";
 import type { Upstream } from "./upstream.ts";
 
 const LOAD_MS = [250, 1_300] as const;
@@ -33,7 +33,7 @@ export class Scene {
   readonly findings: Finding[] = [];
   readonly deaths: Deaths = { underLoad: 0, ofAll: 0, slowed: 0, startingUp: 0, inOutage: 0 };
   readonly place: Place;
-  readonly wish: Wish;
+  readonly plan: TrialPlan;
   readonly draw: Draw;
   /** Those that run, and the last of those that are dead, each in its place. */
   readonly relays: RelayProcess[] = [];
@@ -45,10 +45,10 @@ export class Scene {
   #customers: Customers | null = null;
   #startMs = 0;
 
-  constructor(place: Place, wish: Wish, upstream: Upstream, moments: Moments) {
+  constructor(place: Place, plan: TrialPlan, upstream: Upstream, moments: Moments) {
     this.place = place;
-    this.wish = wish;
-    this.draw = drawFrom(wish.seed, "trial");
+    this.plan = plan;
+    this.draw = drawFrom(plan.seed, "trial");
     this.#moments = moments;
     this.#upstream = upstream;
     this.#owner = new Owner(moments);
@@ -61,7 +61,7 @@ export class Scene {
 
   /** Starts the first relay, and makes the accounts of those who will ask. */
   async open(): Promise<void> {
-    this.#customers = new Customers(await this.#owner.open(await this.start()), this.wish.seed, this.#moments);
+    this.#customers = new Customers(await this.#owner.open(await this.start()), this.plan.seed, this.#moments);
   }
 
   /** Leaves no process. */
@@ -85,7 +85,7 @@ export class Scene {
     const relay = await startRelayProcess(this.#config, { dataDir });
     this.#startMs = performance.now() - startedAt;
     this.relays[at] = relay;
-    for (const id of await this.openHolds(this.wish.kill === "peer" ? OF_EARLIER_LIVES : ""))
+    for (const id of await this.openHolds(this.plan.kill === "peer" ? OF_EARLIER_LIVES : ""))
       this.findings.push({ claim: "left open", says: `hold ${id} is open after a start` });
     return relay;
   }
@@ -172,7 +172,7 @@ export class Scene {
   report(cycle: number): void {
     const asked = this.#customers?.asked.length ?? 0;
     const trouble = this.findings.length === 0 ? "" : `, ${this.findings.length} findings`;
-    this.wish.say(`${this.place.store}, kill ${this.wish.kill}: cycle ${cycle} of ${this.wish.cycles}, ${asked} requests${trouble}`);
+    this.plan.say(`${this.place.store}, kill ${this.plan.kill}: cycle ${cycle} of ${this.plan.cycles}, ${asked} requests${trouble}`);
   }
 }
 

@@ -17,7 +17,7 @@ const SETTLED_WITHIN_MS = 30_000;
 
 /** Makes the database slow as often as there are cycles, and leaves a relay that runs. */
 export async function slowDatabase(scene: Scene): Promise<void> {
-  for (let cycle = 1; cycle <= scene.wish.cycles; cycle++) {
+  for (let cycle = 1; cycle <= scene.plan.cycles; cycle++) {
     await slowOnce(scene, cycle % 2 === 0, cycle % KILLED_EVERY === 0);
     scene.report(cycle);
   }

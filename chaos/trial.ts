@@ -18,7 +18,7 @@ import { startUpstream } from "./upstream.ts";
 /** `peer`: one of several relays. `none`: the database is slow, and nothing of it dies. */
 export type Kill = "relay" | "database" | "peer" | "none";
 
-export interface Wish {
+export interface TrialPlan {
   readonly kill: Kill;
   readonly cycles: number;
   readonly seed: number;
@@ -46,14 +46,14 @@ const ACTS: Readonly<Record<Kill, (scene: Scene) => Promise<void>>> = {
 };
 
 /** Runs a trial on a place of its own. Its records and the books stay for who wants to look at them. */
-export async function runTrial(place: Place, wish: Wish): Promise<{ verdict: Verdict; evidence: Evidence; books: Books }> {
+export async function runTrial(place: Place, plan: TrialPlan): Promise<{ verdict: Verdict; evidence: Evidence; books: Books }> {
   const startedAt = performance.now();
   const moments = new Moments();
-  const upstream = await startUpstream(wish.seed, moments);
-  const scene = new Scene(place, wish, upstream, moments);
+  const upstream = await startUpstream(plan.seed, moments);
+  const scene = new Scene(place, plan, upstream, moments);
   try {
     await scene.open();
-    await ACTS[wish.kill](scene);
+    await ACTS[plan.kill](scene);
     await scene.endInPeace();
     const books = await readBooks(place.query);
     const { evidence } = scene;
@@ -64,7 +64,7 @@ export async function runTrial(place: Place, wish: Wish): Promise<{ verdict: Ver
       ...breaches.map(({ claim, ids }): Finding => ({ claim: "audit", says: `${claim}: ${ids.join(", ")}` })),
     ];
     const tally = tallyOf(evidence, books, scene.deaths);
-    const { kill, cycles, seed } = wish;
+    const { kill, cycles, seed } = plan;
     const seconds = Math.round((performance.now() - startedAt) / 1_000);
     const verdict = { store: place.store, kill, cycles, seed, seconds, tally, findings, missing: missing(tally, kill, cycles) };
     return { verdict, evidence, books };

@@ -5,15 +5,15 @@ import { DatabaseSync } from "node:sqlite";
 import { ERROR_CODES, STREAM_ERROR_CODES } from "@millrace/wire/error-codes";
 import { describe, expect, test } from "vitest";
 import { relayError } from "../../packages/relay/src/chat/failure.ts";
-import { configJsonSchema } from "../../packages/relay/src/config/file-schema.ts";
-import { ROUTES } from "../../packages/relay/src/control/routes.ts";
+import { configJsonSchema } from "../../packages/relay/src/config/file/schema.ts";
+import { ROUTES } from "../../packages/relay/src/control/http/routes.ts";
 import { bodyOf, statusOf } from "../../packages/relay/src/edge/error-table.ts";
 import { Metrics } from "../../packages/relay/src/insight/metrics.ts";
 import { presets } from "../../packages/relay/src/provider/catalogue.ts";
 import { FAULT_FORMS } from "../../packages/relay/src/simulator/fault-spec.ts";
 import { UNPRICED } from "../../packages/relay/src/chat/record.ts";
-import { RECOVERED } from "../../packages/relay/src/store/request-rows.ts";
-import { migrateSqlite } from "../../packages/relay/src/store/migrate-sqlite.ts";
+import { RECOVERED } from "../../packages/relay/src/store/tables/request-rows.ts";
+import { migrateSqlite } from "../../packages/relay/src/store/sqlite/migrate.ts";
 import { documents, filesBelow, quoted, root, section, tableRows, textOf } from "./checkout.ts";
 
 const sources = filesBelow("packages").filter((path) => /^packages\/\w+\/src\/.*\.ts$/.test(path));
@@ -146,7 +146,7 @@ describe("docs/configuration.md", () => {
   const text = textOf("docs/configuration.md");
 
   test("has every MILLRACE_ variable that the code reads, and no other", () => {
-    const readers = /const READERS[^{]*\{([\s\S]*?)\n\};/.exec(textOf("packages/relay/src/config/environment-settings.ts"))?.[1] ?? "";
+    const readers = /const READERS[^{]*\{([\s\S]*?)\n\};/.exec(textOf("packages/relay/src/config/environment/settings.ts"))?.[1] ?? "";
     const own = [...readers.matchAll(/^ {2}([A-Z_]+):/gm)].map((match) => `MILLRACE_${match[1]}`);
     const read = sources.flatMap((path) => [...textOf(path).matchAll(/MILLRACE_[A-Z]+(?:_[A-Z]+)*/g)].map((match) => match[0]));
     const said = firstCells(section(text, "## Environment")).filter((word) => word.startsWith("MILLRACE_"));

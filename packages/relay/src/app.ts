@@ -1,7 +1,7 @@
 /** Wires the parts by hand. What `main.ts` starts, and what tests start. */
 import type { Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { AccountBook } from "./admission/accounts.ts";
+import { AccountRegistry } from "./admission/accounts.ts";
 import type { Account, AccountStore } from "./admission/accounts.ts";
 import { KeyRing } from "./admission/keys.ts";
 import type { KeyRecord, KeyStore } from "./admission/keys.ts";
@@ -10,15 +10,15 @@ import { DrainBudget } from "./chat/answer.ts";
 import type { ChatParts, Running } from "./chat/answer.ts";
 import { refusedRow } from "./chat/record.ts";
 import { Redactor } from "./chat/redact.ts";
-import { STREAM_TIMES } from "./chat/stream-out.ts";
-import type { StreamTimes } from "./chat/stream-out.ts";
+import { STREAM_TIMES } from "./chat/client-stream.ts";
+import type { StreamTimes } from "./chat/client-stream.ts";
 import { Ticker } from "./chat/ticker.ts";
 import type { Config } from "./config/config.ts";
-import { closeMatches } from "./config/nearest.ts";
+import { closeMatches } from "./basics/nearest.ts";
 import { resolveModel } from "./config/resolve-model.ts";
-import type { ControlParts } from "./control/api.ts";
+import type { ControlParts } from "./control/http/api.ts";
 import type { ControlLedger, ControlStore } from "./control/ports.ts";
-import type { TierView } from "./control/tiers.ts";
+import type { TierView } from "./control/resources/tiers.ts";
 import { BodyBudget } from "./edge/body.ts";
 import { handle } from "./edge/handler.ts";
 import type { EdgeParts, Refusal } from "./edge/handler.ts";
@@ -29,9 +29,9 @@ import { watchLoop } from "./insight/loop-lag.ts";
 import { Metrics } from "./insight/metrics.ts";
 import type { RequestFiles } from "./insight/request-file.ts";
 import type { RowStore } from "./insight/row.ts";
-import { costFor, priceFor } from "./ledger/price-book.ts";
-import { PricePins } from "./ledger/price-pins.ts";
-import type { PriceStore } from "./ledger/price-pins.ts";
+import { costFor, priceFor } from "./prices/book.ts";
+import { PinnedPrices } from "./prices/pinned.ts";
+import type { PriceStore } from "./prices/pinned.ts";
 import { providerOf } from "./provider/registry.ts";
 import { undiciDialer } from "./upstream/dial.ts";
 import { Health } from "./upstream/health.ts";
@@ -54,7 +54,7 @@ export interface AppParts {
   readonly givenTo: (accountId: string) => Promise<bigint>;
   readonly keyStore: KeyStore;
   readonly accountStore: AccountStore;
-  /** Accounts and keys as they are stored. */
+  /** AccountRegistry and keys as they are stored. */
   readonly records: AccessRecords;
   /** True while other relays may have changed them unheard. */
   readonly mayBeBehind: () => boolean;
@@ -73,7 +73,7 @@ interface AccessRecords {
 }
 
 export interface App {
-  readonly accounts: AccountBook;
+  readonly accounts: AccountRegistry;
   readonly keys: KeyRing;
   readonly metrics: Metrics;
   /** Binds and serves. @returns the port. Rejects when the address cannot be bound. */
@@ -99,7 +99,7 @@ export function buildApp(parts: AppParts): App {
     upstreams: () => health.report(performance.now()),
     limits: () => limiter.report(),
   });
-  const pins = new PricePins(parts.prices);
+  const pins = new PinnedPrices(parts.prices);
   const secrets = [...config.upstreams.values()].flatMap((upstream) => (upstream.apiKey === null ? [] : [upstream.apiKey]));
   const chat: ChatParts = {
     upstreams: config.upstreams,
@@ -109,7 +109,7 @@ export function buildApp(parts: AppParts): App {
     ticker: new Ticker(),
     redactor: new Redactor(secrets),
     rows: parts.rows,
-    till: {
+    billing: {
       priceOf: (model, instantMs) => priceFor(config.prices, model, instantMs),
       costOf: (upstream, model, instantMs) => costFor(config.prices, upstream, model, instantMs),
       pin: (version) => pins.pin(version),
@@ -123,7 +123,7 @@ export function buildApp(parts: AppParts): App {
     labelOf: (model) => (config.models.has(model) ? model : "other"),
     onTrouble: (message) => log.trouble(message),
   };
-  const accounts = new AccountBook(parts.accountStore, parts.records.accounts);
+  const accounts = new AccountRegistry(parts.accountStore, parts.records.accounts);
   const keys = new KeyRing(parts.keyStore, parts.records.keys);
   keys.onChange = (key) => {
     if (key.revokedAt !== null) for (const each of running) if (each.keyId === key.id) each.revoke();
@@ -211,7 +211,7 @@ function tiersOf({ limits }: Config): TierView[] {
 function lazyControl(parts: ControlParts): EdgeParts["admin"] {
   let loading: Promise<EdgeParts["admin"]> | null = null;
   return async (request, response, requestId) => {
-    loading ??= import("./control/api.ts").then(({ controlApi }) => controlApi(parts));
+    loading ??= import("./control/http/api.ts").then(({ controlApi }) => controlApi(parts));
     return (await loading)(request, response, requestId);
   };
 }
@@ -221,10 +221,15 @@ function lazyControl(parts: ControlParts): EdgeParts["admin"] {
  * so they get a log line alone.
  */
 function noteRefusal(refusal: Refusal, chat: ChatParts, log: Log): void {
-  const { requestId, status, code, key, door, model, durationMs } = refusal;
+  const { requestId, status, code, key, endpoint, model, durationMs } = refusal;
   chat.metrics.refusals.add({ code });
-  if (key === null || door === null || !chat.rows.hasRoom) return log.refusal(requestId, status, code);
-  const row = refusedRow({ id: requestId, at: Date.now(), accountId: key.accountId, keyId: key.id, door, model }, status, code, durationMs);
+  if (key === null || endpoint === null || !chat.rows.hasRoom) return log.refusal(requestId, status, code);
+  const row = refusedRow(
+    { id: requestId, at: Date.now(), accountId: key.accountId, keyId: key.id, endpoint, model },
+    status,
+    code,
+    durationMs,
+  );
   log.request(row);
   chat.rows
     .record(row)

@@ -6,7 +6,7 @@ import type { App } from "./app.ts";
 import type { Config } from "./config/config.ts";
 import { ensureFirstKey } from "./first-key.ts";
 import type { FirstKey } from "./first-key.ts";
-import { modelsWithoutPrice } from "./ledger/price-book.ts";
+import { modelsWithoutPrice } from "./prices/book.ts";
 import { openWallet } from "./ledger/wallets.ts";
 import { openLog } from "./insight/log.ts";
 import { addDemo } from "./simulator/demo.ts";

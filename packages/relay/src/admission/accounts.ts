@@ -1,4 +1,4 @@
-/** Accounts: who pays. All of them in memory; the data plane asks nothing else. */
+/** AccountRegistry: who pays. All of them in memory; the data plane asks nothing else. */
 import { randomBytes } from "node:crypto";
 
 /** `suspended` may be lifted again; `closed` is for good. */
@@ -29,7 +29,7 @@ export function newAccount(name: string, isMetered: boolean, tier: string | null
   return { id: `acc_${randomBytes(10).toString("hex")}`, name, isMetered, tier, status: "active", createdAt };
 }
 
-export class AccountBook {
+export class AccountRegistry {
   readonly #byId = new Map<string, Account>();
   readonly #store: AccountStore;
 

@@ -1,6 +1,6 @@
 /** The one function that reads a client's key from a request, whichever header carries it. */
 import { isUtf8 } from "node:buffer";
-import { normaliseKey } from "../config/normalise-key.ts";
+import { normaliseKey } from "../basics/normalise-key.ts";
 
 export type Credential =
   | { readonly ok: true; readonly text: string }

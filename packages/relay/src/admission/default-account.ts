@@ -1,8 +1,8 @@
 /** The account of a single user: unmetered, there from the first start. */
 import { DEFAULT_ACCOUNT } from "./accounts.ts";
-import type { AccountBook } from "./accounts.ts";
+import type { AccountRegistry } from "./accounts.ts";
 
-export async function ensureDefaultAccount(accounts: AccountBook): Promise<void> {
+export async function ensureDefaultAccount(accounts: AccountRegistry): Promise<void> {
   if (accounts.get(DEFAULT_ACCOUNT) !== undefined) return;
   await accounts.insert({ id: DEFAULT_ACCOUNT, name: "default", isMetered: false, tier: null, status: "active", createdAt: Date.now() });
 }

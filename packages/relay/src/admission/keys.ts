@@ -19,7 +19,7 @@ export interface KeyRecord {
   readonly createdAt: number;
   readonly expiresAt: number | null;
   readonly revokedAt: number | null;
-  /** Doors, public model names and client addresses that the key is limited to; null is no limit. */
+  /** Endpoints, public model names and client addresses that the key is limited to; null is no limit. */
   readonly scopes: readonly string[] | null;
   readonly models: readonly string[] | null;
   readonly addresses: readonly string[] | null;

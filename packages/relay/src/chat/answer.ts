@@ -14,8 +14,8 @@ import type { ClientRequest, Provider, Usage } from "../provider/provider.ts";
 import type { Dialer } from "../upstream/dial.ts";
 import type { Health } from "../upstream/health.ts";
 import type { Attempt, AttemptInput, AttemptResult } from "./attempt.ts";
-import { extensionError, openBill } from "./bill.ts";
-import type { Bill, Till } from "./bill.ts";
+import { extensionError, openBill } from "./request-hold.ts";
+import type { Bill, BillingPort } from "./request-hold.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { CreditGate } from "./credit-gate.ts";
 import { clampRetryAfter, errorOf, relayError } from "./failure.ts";
@@ -39,8 +39,8 @@ import { PlainAttempt } from "./plain-attempt.ts";
 import type { Redactor } from "./redact.ts";
 import type { Sink } from "./sink.ts";
 import { StreamAttempt } from "./stream-attempt.ts";
-import { StreamOut } from "./stream-out.ts";
-import type { StreamTimes } from "./stream-out.ts";
+import { ClientStream } from "./client-stream.ts";
+import type { StreamTimes } from "./client-stream.ts";
 import type { Ticker } from "./ticker.ts";
 
 /** What the hot path is built from. */
@@ -52,7 +52,7 @@ export interface ChatParts {
   readonly ticker: Ticker;
   readonly redactor: Redactor;
   readonly rows: RowStore;
-  readonly till: Till;
+  readonly billing: BillingPort;
   readonly metrics: Metrics;
   readonly drains: DrainBudget;
   readonly streamTimes: StreamTimes;
@@ -142,7 +142,7 @@ class Story {
   readonly #exchange: Exchange;
   readonly #sink: Sink;
   readonly #parts: ChatParts;
-  readonly #out: StreamOut;
+  readonly #out: ClientStream;
   readonly #rows: AttemptRow[] = [];
   #meter = new Meter();
   /** The attempt under way, and the last one that is over. */
@@ -168,7 +168,7 @@ class Story {
     this.#exchange = exchange;
     this.#sink = sink;
     this.#parts = parts;
-    this.#out = new StreamOut(sink, parts.streamTimes, exchange.receivedAt, () => this.#headers());
+    this.#out = new ClientStream(sink, parts.streamTimes, exchange.receivedAt, () => this.#headers());
     sink.onGone(() => this.#onGone());
     sink.onDrain(() => this.#attempt?.resume());
   }
@@ -208,7 +208,7 @@ class Story {
 
   /** Hold first: nothing is sent to an upstream for a metered account before this. */
   async #openBill(): Promise<RelayError | null> {
-    const opened = await openBill(this.#parts.till, this.#exchange);
+    const opened = await openBill(this.#parts.billing, this.#exchange);
     if (!opened.ok) return opened.error;
     const { bill } = opened;
     this.#bill = bill;
@@ -384,7 +384,7 @@ class Story {
       at,
       accountId: key.accountId,
       keyId: key.id,
-      door: request.door,
+      endpoint: request.endpoint,
       model: model.name,
       upstream: this.#upstream?.name ?? null,
       upstreamModel: this.#upstreamModel,
@@ -417,7 +417,7 @@ class Story {
   /** What the attempts cost us by their upstreams' prices; null where no price is known. */
   #costNanos(): string | null {
     const known = this.#rows.flatMap(({ upstream, upstreamModel, usage }) => {
-      const price = usage === null ? null : this.#parts.till.costOf(upstream, upstreamModel, this.#exchange.at);
+      const price = usage === null ? null : this.#parts.billing.costOf(upstream, upstreamModel, this.#exchange.at);
       return usage === null || price === null ? [] : [costNanos(price, usage)];
     });
     return known.length === 0 ? null : String(known.reduce((sum, cost) => sum + cost, 0n));

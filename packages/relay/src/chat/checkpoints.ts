@@ -1,6 +1,6 @@
 /** Notes now and then how far a paid stream has come, so that the death of this process is charged by it. */
 import type { BilledUsage } from "@millrace/policy/price";
-import type { Bill } from "./bill.ts";
+import type { Bill } from "./request-hold.ts";
 import type { Ticking } from "./ticker.ts";
 
 /** A note every so many tokens of output, or this long after the last one. */

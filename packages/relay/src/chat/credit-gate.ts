@@ -1,6 +1,6 @@
 /** A sliding hold: a stream goes on only as far as money is set aside for it, and more is asked for in good time. */
 import type { Refused } from "../ledger/operation.ts";
-import type { Bill } from "./bill.ts";
+import type { Bill } from "./request-hold.ts";
 import type { Meter } from "./meter.ts";
 
 /** Our count of tokens is an estimate: twice as many are taken to have been billed. */

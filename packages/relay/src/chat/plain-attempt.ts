@@ -6,7 +6,7 @@ import { isObject } from "../provider/upstream-error.ts";
 import type { AnswerHeaders } from "../upstream/dial.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptInput } from "./attempt.ts";
-import { GrowingBuffer } from "./growing-buffer.ts";
+import { GrowingBuffer } from "../basics/growing-buffer.ts";
 import type { Sink } from "./sink.ts";
 
 /** A plain answer up to this size is read whole before its status leaves. */

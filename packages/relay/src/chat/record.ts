@@ -86,7 +86,7 @@ export function estimateInput({ request, textBytes }: Pick<Exchange, "request" |
 
 /** A row with nothing but what was asked: for requests that no upstream saw. */
 export function refusedRow(
-  asked: Pick<RequestRow, "id" | "at" | "accountId" | "keyId" | "door" | "model">,
+  asked: Pick<RequestRow, "id" | "at" | "accountId" | "keyId" | "endpoint" | "model">,
   status: number,
   errorCode: string,
   durationMs: number,
@@ -153,7 +153,7 @@ function usd(nanoUsd: bigint): number {
 /** Counts a request that is over. @param model a label of the configuration, so that clients cannot invent series. */
 export function countRequest(metrics: Metrics, row: RequestRow, model: string, writtenOffNanos: bigint): void {
   const labels = { model, upstream: row.upstream ?? "none" };
-  metrics.requests.add({ door: row.door, ...labels, status: String(row.status) });
+  metrics.requests.add({ endpoint: row.endpoint, ...labels, status: String(row.status) });
   if (row.isStream) metrics.streamEnds.add({ reason: row.endReason });
   metrics.duration.observe(labels, row.durationMs / 1000);
   if (row.ttftMs !== null) metrics.ttft.observe(labels, row.ttftMs / 1000);

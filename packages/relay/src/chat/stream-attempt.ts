@@ -9,8 +9,8 @@ import { Attempt } from "./attempt.ts";
 import type { AttemptInput } from "./attempt.ts";
 import type { CreditGate } from "./credit-gate.ts";
 import { EventTemplate } from "./event-template.ts";
-import { isForMender, isTooManyParts, Mender } from "./mend.ts";
-import type { StreamOut } from "./stream-out.ts";
+import { isForMender, isTooManyParts, EventRepair } from "./event-repair.ts";
+import type { ClientStream } from "./client-stream.ts";
 
 /** Of lines that are no events, this much is kept: some upstreams put their error there, bare. */
 const STRAY_BYTES_MAX = 4096;
@@ -18,13 +18,13 @@ const STRAY_BYTES_MAX = 4096;
 const EVENT_END = Buffer.from("\n\n");
 
 export class StreamAttempt extends Attempt implements SseHandler {
-  readonly #out: StreamOut;
+  readonly #out: ClientStream;
   readonly #scanner: SseScanner;
   readonly #onGap: (ms: number) => void;
   /** The public name as JSON, when the upstream knows the model by another one. */
   readonly #publicModel: Buffer | null;
   readonly #template: EventTemplate;
-  readonly #mender = new Mender();
+  readonly #mender = new EventRepair();
   /** Asks whether what is read is paid for; null when all of it is. */
   readonly #gate: CreditGate | null;
   /** What is to be done when the pieces that wait for money have left. */
@@ -42,7 +42,7 @@ export class StreamAttempt extends Attempt implements SseHandler {
   #now = 0;
   #mayHoldSecret = false;
 
-  constructor(input: AttemptInput, out: StreamOut, onGap: (ms: number) => void, gate: CreditGate | null = null) {
+  constructor(input: AttemptInput, out: ClientStream, onGap: (ms: number) => void, gate: CreditGate | null = null) {
     super(input);
     this.#out = out;
     this.#onGap = onGap;

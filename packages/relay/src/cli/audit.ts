@@ -20,7 +20,10 @@ export function addAuditCommands(program: Command): void {
   withOptions(audit.command("verify").description("check that no entry was altered or taken out")).action((given: Where) =>
     withControls(given, async (controls) => {
       const { data } = await listAll(controls, "audit");
-      const [{ verifyChain }, { entryShown }] = await Promise.all([import("../control/audit-entry.ts"), import("../control/audit.ts")]);
+      const [{ verifyChain }, { entryShown }] = await Promise.all([
+        import("../control/audit-entry.ts"),
+        import("../control/resources/audit.ts"),
+      ]);
       const { entries, head, broken } = verifyChain(data.map(entryShown));
       const whole = `${entries} entries, the chain is whole, its head is ${head}\n`;
       print(

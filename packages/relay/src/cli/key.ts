@@ -4,10 +4,10 @@ import { listAll, one, print, withControls, withOptions } from "./controls.ts";
 import type { Where } from "./controls.ts";
 import { table } from "./table.ts";
 import { commaList, listOfBudgets, wholeNumber } from "./values.ts";
-import type { BudgetWish } from "./values.ts";
+import type { BudgetQuery } from "./values.ts";
 
 interface Limits {
-  readonly budget?: readonly BudgetWish[];
+  readonly budget?: readonly BudgetQuery[];
   readonly rpm?: number;
   readonly tpm?: number;
   readonly inFlight?: number;
@@ -27,7 +27,7 @@ export function addKeyCommands(program: Command): void {
     .option("--tpm <number>", "tokens in any minute", wholeNumber)
     .option("--in-flight <number>", "requests at the same time", wholeNumber)
     .option("--models <names>", "only these models: a,b", commaList)
-    .option("--scope <doors>", "only these doors: chat,embeddings", commaList)
+    .option("--scope <endpoints>", "only these endpoints: chat,embeddings", commaList)
     .option("--address <list>", "only from these addresses: 10.0.0.0/8", commaList)
     .option("--expires <instant>", "when it ends: 2027-01-01T00:00:00Z")
     .action((given: Where & Limits & { account?: string; name: string }) =>

@@ -1,5 +1,5 @@
 /** The control API on a data directory that no relay uses: the same table, run in this process. */
-import { AccountBook } from "../admission/accounts.ts";
+import { AccountRegistry } from "../admission/accounts.ts";
 import { KeyRing } from "../admission/keys.ts";
 import type { DatabaseConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
@@ -25,17 +25,17 @@ export async function openLocal(given: Where, act: (controls: Controls) => Promi
 }
 
 async function controlsOf({ store, access, ledger, records }: Books): Promise<Controls> {
-  const [{ actsOf }, { dispatch }, { ensureDefaultAccount }, { sentenceOf }, { Refusal }] = await Promise.all([
-    import("../control/acts.ts"),
-    import("../control/dispatch.ts"),
+  const [{ operationsOf }, { dispatch }, { ensureDefaultAccount }, { sentenceOf }, { Refusal }] = await Promise.all([
+    import("../control/operations.ts"),
+    import("../control/http/dispatch.ts"),
     import("../admission/default-account.ts"),
-    import("../control/sentence.ts"),
-    import("../control/refusal.ts"),
+    import("../control/refusal-text.ts"),
+    import("../control/http/refusal.ts"),
   ]);
-  const accounts = new AccountBook(access, records.accounts);
+  const accounts = new AccountRegistry(access, records.accounts);
   await ensureDefaultAccount(accounts);
   const keys = new KeyRing(access, records.keys);
-  const acts = actsOf({
+  const operations = operationsOf({
     ledger,
     store: controlStore(store),
     accounts,
@@ -47,7 +47,7 @@ async function controlsOf({ store, access, ledger, records }: Books): Promise<Co
   return {
     call: async (method, target, body) => {
       try {
-        return (await dispatch(acts, method, target, body)) as Shown;
+        return (await dispatch(operations, method, target, body)) as Shown;
       } catch (error) {
         const isUnconfirmed = error instanceof Refusal && error.code === "store_unavailable";
         throw isUnconfirmed ? new Unconfirmed(sentenceOf(error)) : new Error(sentenceOf(error));

@@ -21,7 +21,7 @@ const DAYS_MAX = 400;
 const TOLERANCE_PPM = 5_000n;
 const PPM_PER_PERCENT_DIGITS = 4;
 
-interface Wish extends Where {
+interface ReconcileOptions extends Where {
   readonly upstream: string;
   /** In millionths. */
   readonly tolerance?: bigint;
@@ -37,7 +37,7 @@ export function addReconcileCommand(program: Command): void {
     .option("--from <day>", "first UTC day, as 2026-11-01 (the file's first)", utcDay)
     .option("--to <day>", "last UTC day (the file's last)", utcDay)
     .option("--model <a=b>", "count model a as b, on both sides; may be given several times", sameModel)
-    .action(async (file: string, given: Wish) => {
+    .action(async (file: string, given: ReconcileOptions) => {
       const told = await readFile(file);
       if ("fault" in told) return fail(`${file} ${told.fault}`, 2);
       const days = daysOf(told, given);
@@ -104,13 +104,13 @@ interface Days {
 }
 
 /** What was asked for, else what the file is about; null when there is nothing between. */
-function daysOf(told: UsageExport, { from, to }: Wish): Days | null {
+function daysOf(told: UsageExport, { from, to }: ReconcileOptions): Days | null {
   const first = from ?? told.lines[0]?.day ?? to;
   const last = to ?? told.lines.at(-1)?.day ?? from;
   return first === undefined || last === undefined || first > last ? null : { first, last };
 }
 
-async function compare(controls: Controls, told: UsageExport, days: Days, given: Wish): Promise<void> {
+async function compare(controls: Controls, told: UsageExport, days: Days, given: ReconcileOptions): Promise<void> {
   const ours = await recordedOf(controls, given.upstream, days);
   const renamed = <T extends { readonly model: string }>(line: T): T => ({ ...line, model: given.model?.get(line.model) ?? line.model });
   const tolerancePpm = given.tolerance ?? TOLERANCE_PPM;

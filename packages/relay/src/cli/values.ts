@@ -13,13 +13,13 @@ export function commaList(text: string): string[] {
   return words;
 }
 
-export interface BudgetWish {
+export interface BudgetQuery {
   readonly period: string;
   readonly cap: string;
 }
 
 /** `day=5.00`, may be given several times. */
-export function listOfBudgets(text: string, before: readonly BudgetWish[] = []): BudgetWish[] {
+export function listOfBudgets(text: string, before: readonly BudgetQuery[] = []): BudgetQuery[] {
   const [, period, cap] = /^(day|week|month|total)=(\d+(?:\.\d+)?)$/.exec(text) ?? [];
   if (period === undefined || cap === undefined) throw new InvalidArgumentError("write it as day=5.00, week=, month= or total=.");
   return [...before, { period, cap }];

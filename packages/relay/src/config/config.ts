@@ -1,5 +1,5 @@
 /** The frozen configuration that the relay is built from. `load.ts` makes it; nothing else reads the environment. */
-import type { PriceBook } from "../ledger/price-book.ts";
+import type { PriceBook } from "../prices/book.ts";
 import type { LimitSet } from "@millrace/policy/limit";
 
 export interface Timeouts {

@@ -2,10 +2,10 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { ConfigMistake, ConfigResult } from "./config.ts";
-import { parseDotenv, type Variables } from "./dotenv.ts";
-import { readSettings } from "./environment-settings.ts";
-import { routingFromEnvironment } from "./from-environment.ts";
-import type { FileReading } from "./from-file.ts";
+import { parseDotenv, type Variables } from "./environment/dotenv.ts";
+import { readSettings } from "./environment/settings.ts";
+import { routingFromEnvironment } from "./environment/from-environment.ts";
+import type { FileReading } from "./file/from-file.ts";
 import { newNotes, type Notes } from "./notes.ts";
 import { type Pricing, pricingMistakes, SHIPPED_PRICING } from "./pricing.ts";
 import { assembleConfig, type Settings } from "./settings.ts";
@@ -74,7 +74,7 @@ async function readFileOf(file: string, cwd: string, variables: Variables, notes
   const text = await readText(resolve(cwd, file));
   if ("text" in text) {
     // Loaded when there is a file: its libraries cost a relay without one 10 MB.
-    const { readConfigFile } = await import("./from-file.ts");
+    const { readConfigFile } = await import("./file/from-file.ts");
     return readConfigFile(text.text, file, variables, notes);
   }
   notes.mistakes.push({
@@ -88,7 +88,7 @@ async function readFileOf(file: string, cwd: string, variables: Variables, notes
 async function pricingOf({ file, cwd }: LoadRequest, reading: FileReading | null, notes: Notes): Promise<Pricing> {
   const pricing = reading?.pricing ?? SHIPPED_PRICING;
   if (file === undefined || pricing.lists.length === 0) return pricing;
-  const { readPriceLists } = await import("./price-lists.ts");
+  const { readPriceLists } = await import("./file/price-lists.ts");
   const readList = async (path: string): Promise<{ text: string } | { fault: string }> => {
     const read = await readText(path, LIST_CHARS_MAX);
     return "text" in read ? read : { fault: read.code === "TOO_LARGE" ? "is larger than 16 MiB" : (FAULTS[read.code] ?? "cannot be read") };

@@ -1,6 +1,6 @@
 /** What one configuration says about prices. */
 import { NO_MARKUP_PPM } from "@millrace/policy/price";
-import { modelsWithoutPrice, type PriceBook, type PriceSources } from "../ledger/price-book.ts";
+import { modelsWithoutPrice, type PriceBook, type PriceSources } from "../prices/book.ts";
 import type { ConfigMistake } from "./config.ts";
 import type { Routing } from "./model-table.ts";
 

@@ -1,6 +1,6 @@
 /** Everything but upstreams and models, in layers: flags over environment over file over defaults. */
 import { join } from "node:path";
-import { buildPriceBook } from "../ledger/price-book.ts";
+import { buildPriceBook } from "../prices/book.ts";
 import { isLoopback } from "./base-url.ts";
 import type { Config, DatabaseConfig, LimitsConfig } from "./config.ts";
 import type { Routing } from "./model-table.ts";

@@ -1,5 +1,5 @@
 /** Is this text a secret that can be sent to an upstream? */
-import { normaliseKey, unwrap } from "./normalise-key.ts";
+import { normaliseKey, unwrap } from "../basics/normalise-key.ts";
 
 /** `placeholder` is text that somebody was meant to replace. */
 export type UpstreamKey =

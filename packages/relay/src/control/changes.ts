@@ -1,8 +1,8 @@
 /** The one way to change anything here: what is changed and the note of it are stored in one transaction, or neither is. */
 import type { Operation, Refused, Result } from "../ledger/operation.ts";
-import type { Caller } from "./caller.ts";
+import type { Caller } from "./access/caller.ts";
 import type { ControlLedger, ControlStore, ControlWrite } from "./ports.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal } from "./http/refusal.ts";
 
 /** What the audit says of a change. */
 export interface Note {

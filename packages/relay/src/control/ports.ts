@@ -6,7 +6,7 @@ import type { LedgerPort } from "../ledger/balance.ts";
 import type { Operation, Result } from "../ledger/operation.ts";
 import type { Basis, Lot, Transfer, TransferCode } from "../ledger/state.ts";
 import type { AuditEntry, AuditNote } from "./audit-entry.ts";
-import type { Member } from "./member.ts";
+import type { Member } from "./access/member.ts";
 
 /**
  * A change to be stored; an audit note gets its place in the chain in the same transaction. `before` is what the change was

@@ -5,7 +5,7 @@ import { JsonScanner } from "@millrace/wire/json-scan";
 import type { JsonFault, JsonMember } from "@millrace/wire/json-scan";
 import { relayError } from "../chat/failure.ts";
 import type { RelayError } from "../chat/failure.ts";
-import { GrowingBuffer } from "../chat/growing-buffer.ts";
+import { GrowingBuffer } from "../basics/growing-buffer.ts";
 
 export interface JsonBody {
   readonly bytes: Buffer;

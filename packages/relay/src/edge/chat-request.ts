@@ -2,7 +2,7 @@
 import type { JsonMember } from "@millrace/wire/json-scan";
 import { relayError } from "../chat/failure.ts";
 import type { RelayError } from "../chat/failure.ts";
-import type { ClientRequest, Door } from "../provider/provider.ts";
+import type { ClientRequest, Endpoint } from "../provider/provider.ts";
 import type { JsonBody } from "./body.ts";
 
 const MODEL_LENGTH_MAX = 256;
@@ -14,14 +14,14 @@ const MEMBER_BYTES_MAX = 4096;
 
 export type RequestResult = { readonly ok: true; readonly request: ClientRequest } | { readonly ok: false; readonly error: RelayError };
 
-/** What each door cannot do without. */
-const REQUIRED: Readonly<Record<Door, { readonly key: string; readonly kinds: readonly string[]; readonly what: string }>> = {
+/** What each endpoint cannot do without. */
+const REQUIRED: Readonly<Record<Endpoint, { readonly key: string; readonly kinds: readonly string[]; readonly what: string }>> = {
   chat: { key: "messages", kinds: ["array"], what: "a list of messages" },
   completions: { key: "prompt", kinds: ["string", "array"], what: "a text or a list" },
   embeddings: { key: "input", kinds: ["string", "array"], what: "a text or a list" },
 };
 
-export function readClientRequest(door: Door, body: JsonBody, hops: number): RequestResult {
+export function readClientRequest(endpoint: Endpoint, body: JsonBody, hops: number): RequestResult {
   const find = (key: string): JsonMember | undefined => body.members.find((member) => member.key === key);
   const value = (member: JsonMember): unknown => JSON.parse(body.bytes.toString("utf8", member.valueStart, member.valueEnd)) as unknown;
   const refuse = (param: string, message: string): RequestResult => ({
@@ -39,7 +39,7 @@ export function readClientRequest(door: Door, body: JsonBody, hops: number): Req
 
   const stream = find("stream");
   if (stream !== undefined && !["true", "false", "null"].includes(stream.kind)) return refuse("stream", "`stream` must be true or false.");
-  const isStream = door !== "embeddings" && stream?.kind === "true";
+  const isStream = endpoint !== "embeddings" && stream?.kind === "true";
 
   const options = find("stream_options");
   if (
@@ -49,7 +49,7 @@ export function readClientRequest(door: Door, body: JsonBody, hops: number): Req
     return refuse("stream_options", "`stream_options` must be a small object.");
   const wantsUsage = options?.kind === "object" && (value(options) as Record<string, unknown>)["include_usage"] === true;
 
-  const required = REQUIRED[door];
+  const required = REQUIRED[endpoint];
   const given = find(required.key);
   if (given === undefined || !required.kinds.includes(given.kind))
     return refuse(required.key, `\`${required.key}\` must be ${required.what}.`);
@@ -60,7 +60,7 @@ export function readClientRequest(door: Door, body: JsonBody, hops: number): Req
   if (!Number.isInteger(choices) || choices < 1 || choices > CHOICES_MAX) return refuse("n", "`n` must be a whole number from 1 to 128.");
 
   const bestOf = find("best_of");
-  const tries = door === "completions" && bestOf?.kind === "number" ? Number(value(bestOf)) : 1;
+  const tries = endpoint === "completions" && bestOf?.kind === "number" ? Number(value(bestOf)) : 1;
   if (!Number.isInteger(tries) || tries < 1 || tries > CHOICES_MAX)
     return refuse("best_of", "`best_of` must be a whole number from 1 to 128.");
 
@@ -70,13 +70,13 @@ export function readClientRequest(door: Door, body: JsonBody, hops: number): Req
   );
   const most = Math.max(...limits);
   const outputTokensMax = limits.length > 0 && most >= 0 ? Math.ceil(most) : null;
-  const prompts = door === "completions" && given.kind === "array" ? promptsIn(value(given)) : 1;
+  const prompts = endpoint === "completions" && given.kind === "array" ? promptsIn(value(given)) : 1;
 
   return {
     ok: true,
     request: {
       outputTokensMax,
-      door,
+      endpoint,
       body: body.bytes,
       members: body.members,
       model: name,

@@ -1,7 +1,7 @@
 /** Where a request comes from, as far as it can be trusted. */
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
-import { isInNetworks, networkList } from "../config/network.ts";
+import { isInNetworks, networkList } from "../basics/network.ts";
 
 /** Says whether an address belongs to one of the operator's own proxies. */
 export type TrustedProxies = (address: string) => boolean;

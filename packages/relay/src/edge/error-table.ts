@@ -1,7 +1,7 @@
 /** The one table that turns an error code into a status, OpenAI's type and a body. */
 import type { ErrorBody, ErrorCode, ErrorType } from "@millrace/wire/error-codes";
 import type { RelayError } from "../chat/failure.ts";
-import { durationText } from "./limited.ts";
+import { durationText } from "./rate-limit.ts";
 
 interface Meaning {
   readonly status: number;

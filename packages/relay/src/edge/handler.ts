@@ -1,8 +1,8 @@
-/** What becomes of a request: probes, models, the data plane's doors, the control plane. */
+/** What becomes of a request: probes, models, the data plane's endpoints, the control plane. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AccountBook } from "../admission/accounts.ts";
-import { mayUse, mayUseModel } from "../admission/grant.ts";
-import type { Scope } from "../admission/grant.ts";
+import type { AccountRegistry } from "../admission/accounts.ts";
+import { mayUse, mayUseModel } from "../admission/authorize.ts";
+import type { Scope } from "../admission/authorize.ts";
 import type { KeyRecord, KeyRing } from "../admission/keys.ts";
 import { readCredential } from "../admission/credential.ts";
 import { answer } from "../chat/answer.ts";
@@ -16,19 +16,19 @@ import { shownReceipt } from "../insight/receipt.ts";
 import type { RequestFiles } from "../insight/request-file.ts";
 import { readBalance, shownBalance } from "../ledger/balance.ts";
 import type { ShownBalance } from "../ledger/balance.ts";
-import type { Door } from "../provider/provider.ts";
+import type { Endpoint } from "../provider/provider.ts";
 import { readIdempotencyKey } from "./idempotency-key.ts";
 import { clientAddress } from "./client-address.ts";
 import type { TrustedProxies } from "./client-address.ts";
 import type { BodyBudget, BodyLimits, JsonBody } from "./body.ts";
 import { readJsonBody } from "./body.ts";
 import { readClientRequest } from "./chat-request.ts";
-import { findRoute } from "./doors.ts";
-import type { Route } from "./doors.ts";
+import { findRoute } from "./endpoints.ts";
+import type { Route } from "./endpoints.ts";
 import { statusOf } from "./error-table.ts";
 import { HttpSink } from "./http-sink.ts";
-import { enter, settleLease, showStanding, tierAllows } from "./limited.ts";
-import type { LimitParts } from "./limited.ts";
+import { enter, settleLease, showStanding, tierAllows } from "./rate-limit.ts";
+import type { LimitParts } from "./rate-limit.ts";
 import { refuse, sendJson, sendText } from "./reply.ts";
 import { hopsOf, readTarget } from "./request-target.ts";
 
@@ -38,7 +38,7 @@ export interface EdgeParts {
   readonly keys: KeyRing;
   /** True while another relay may have made keys that are not known here. */
   readonly mayLackKeys: () => boolean;
-  readonly accounts: AccountBook;
+  readonly accounts: AccountRegistry;
   readonly limits: LimitParts;
   readonly chat: ChatParts;
   readonly resolve: (name: string) => Model | null;
@@ -64,7 +64,7 @@ export interface Refusal {
   readonly status: number;
   readonly code: string;
   readonly key: KeyRecord | null;
-  readonly door: Door | null;
+  readonly endpoint: Endpoint | null;
   readonly model: string;
   readonly durationMs: number;
 }
@@ -78,7 +78,7 @@ interface Visit {
   readonly receivedAt: number;
   readonly parts: EdgeParts;
   key: KeyRecord | null;
-  door: Door | null;
+  endpoint: Endpoint | null;
   model: string;
   running: Running | null;
 }
@@ -92,7 +92,7 @@ export async function handle(request: IncomingMessage, response: ServerResponse,
     receivedAt: performance.now(),
     parts,
     key: null,
-    door: null,
+    endpoint: null,
     model: "",
     running: null,
   };
@@ -117,21 +117,21 @@ export async function handle(request: IncomingMessage, response: ServerResponse,
     case "model":
     case "balance":
     case "request":
-    case "door":
+    case "endpoint":
       return handleKeyed(visit, route);
   }
 }
 
 /** Answers with an error and lets it be counted and written down. */
 function turnAway(visit: Visit, error: RelayError, headers: Readonly<Record<string, string>> = {}): void {
-  const { request, response, requestId, key, door, model, receivedAt } = visit;
+  const { request, response, requestId, key, endpoint, model, receivedAt } = visit;
   refuse(request, response, error, requestId, headers);
   const durationMs = performance.now() - receivedAt;
-  visit.parts.onRefusal({ requestId, status: statusOf(error), code: error.code, key, door, model, durationMs });
+  visit.parts.onRefusal({ requestId, status: statusOf(error), code: error.code, key, endpoint, model, durationMs });
 }
 
 function turnAwayRoute(visit: Visit, allow: string | null): void {
-  if (allow === null) return turnAway(visit, relayError("route_unknown", "There is nothing at this address. The doors are under /v1."));
+  if (allow === null) return turnAway(visit, relayError("route_unknown", "There is nothing at this address. The endpoints are under /v1."));
   turnAway(visit, relayError("method_not_allowed", `This address takes ${allow}.`), { allow });
 }
 
@@ -147,7 +147,7 @@ const KEY_MESSAGES: Readonly<Record<"key_malformed" | "key_invalid" | "key_revok
   key_expired: "This key has expired.",
 };
 
-type Keyed = Extract<Route, { kind: "models" | "model" | "balance" | "request" | "door" }>;
+type Keyed = Extract<Route, { kind: "models" | "model" | "balance" | "request" | "endpoint" }>;
 
 async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
   const { request, response, requestId, parts } = visit;
@@ -167,7 +167,7 @@ async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
   );
   if (!grant.ok) return turnAway(visit, relayError(grant.code, grant.message));
   showStanding(response, parts.limits, authentication.key);
-  if (route.kind === "door") return handleDoor(visit, route.door, authentication.key);
+  if (route.kind === "endpoint") return handleEndpoint(visit, route.endpoint, authentication.key);
   if (route.kind === "balance") return sendBalance(visit, authentication.key.accountId, route.shape);
   if (route.kind === "request") return sendReceipt(visit, authentication.key.accountId, route.id);
   if (route.kind === "model") return sendModel(visit, route.id);
@@ -176,8 +176,8 @@ async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
 
 function scopeOf(route: Keyed): Scope {
   switch (route.kind) {
-    case "door":
-      return route.door;
+    case "endpoint":
+      return route.endpoint;
     case "balance":
       return "balance";
     case "request":
@@ -224,7 +224,7 @@ function notAllowed(model: string): RelayError {
 }
 
 async function sendBalance(visit: Visit, accountId: string, shape: "wallet" | "infos"): Promise<void> {
-  const balance = await readBalance(visit.parts.chat.till, accountId);
+  const balance = await readBalance(visit.parts.chat.billing, accountId);
   const given = shape === "wallet" ? 0n : await visit.parts.givenTo(accountId).catch(() => "store_unavailable" as const);
   if (balance === "store_unavailable" || given === "store_unavailable")
     return turnAway(visit, relayError("store_unavailable", "The ledger does not answer.", { retryAfterS: 5 }));
@@ -256,29 +256,29 @@ function unknownModel(name: string, parts: EdgeParts): RelayError {
   return relayError("model_not_found", `The model ${JSON.stringify(name.slice(0, 80))} is not known here. ${hint}`, { param: "model" });
 }
 
-async function handleDoor(visit: Visit, door: Door, key: KeyRecord): Promise<void> {
+async function handleEndpoint(visit: Visit, endpoint: Endpoint, key: KeyRecord): Promise<void> {
   const { request, parts } = visit;
-  visit.door = door;
+  visit.endpoint = endpoint;
   if (!parts.chat.rows.hasRoom)
     return turnAway(visit, relayError("store_unavailable", "The relay cannot record requests right now.", { retryAfterS: 5 }));
   const read = await readJsonBody(request, parts.bodyLimits, parts.bodyBudget);
   if (!read.ok) return read.error === null ? undefined : turnAway(visit, read.error);
   try {
-    await answerBody(visit, door, key, read.body);
+    await answerBody(visit, endpoint, key, read.body);
   } finally {
     parts.bodyBudget.give(read.body.heldBytes);
   }
 }
 
-async function answerBody(visit: Visit, door: Door, given: KeyRecord, body: JsonBody): Promise<void> {
+async function answerBody(visit: Visit, endpoint: Endpoint, given: KeyRecord, body: JsonBody): Promise<void> {
   const { request, parts } = visit;
   const bodyReadAt = performance.now();
   // The body may have taken its time, and the key may have been revoked since.
   const key = parts.keys.latest(given);
   if (key.revokedAt !== null) return turnAway(visit, relayError("key_revoked", KEY_MESSAGES.key_revoked), { "www-authenticate": "Bearer" });
-  const grant = mayUse(parts.accounts.get(key.accountId), key, door, clientAddress(request, parts.trustedProxies));
+  const grant = mayUse(parts.accounts.get(key.accountId), key, endpoint, clientAddress(request, parts.trustedProxies));
   if (!grant.ok) return turnAway(visit, relayError(grant.code, grant.message));
-  const parsed = readClientRequest(door, body, hopsOf(request));
+  const parsed = readClientRequest(endpoint, body, hopsOf(request));
   if (!parsed.ok) return turnAway(visit, parsed.error);
   visit.model = parsed.request.model;
   if (!isAllowed(parts, key, visit.model)) return turnAway(visit, notAllowed(visit.model));

@@ -49,7 +49,7 @@ function textLog(logger: Logger, file: { write(line: string): unknown }, flush: 
     request: (row) => {
       if (logger.isLevelEnabled("info"))
         line(
-          `${row.status} ${row.door} ${row.model} -> ${row.upstream ?? "-"} ${row.endReason} ${Math.round(row.durationMs)} ms ${row.id}`,
+          `${row.status} ${row.endpoint} ${row.model} -> ${row.upstream ?? "-"} ${row.endReason} ${Math.round(row.durationMs)} ms ${row.id}`,
         );
     },
     refusal: (requestId, status, code) => {
@@ -70,7 +70,7 @@ function fieldsOf(row: RequestRow): Record<string, unknown> {
     request_id: row.id,
     account_id: row.accountId,
     key_id: row.keyId,
-    door: row.door,
+    endpoint: row.endpoint,
     model: row.model,
     upstream: row.upstream,
     stream: row.isStream,

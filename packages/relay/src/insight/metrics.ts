@@ -136,7 +136,7 @@ export interface GaugeSources {
 }
 
 export class Metrics {
-  readonly requests = new Counter("millrace_requests_total", "Requests by door, model, upstream and status.");
+  readonly requests = new Counter("millrace_requests_total", "Requests by endpoint, model, upstream and status.");
   readonly attempts = new Counter("millrace_upstream_attempts_total", "Tries at an upstream by outcome.");
   readonly streamEnds = new Counter("millrace_stream_end_total", "Streams by how they ended.");
   readonly tokens = new Counter("millrace_tokens_total", "Tokens by model and type, as reported or estimated.");

@@ -53,7 +53,7 @@ export function shownReceipt(id: string, file: RequestFile): Record<string, unkn
 
 function shownRequest(request: StoredRequest): Record<string, unknown> {
   return {
-    door: request.door,
+    endpoint: request.endpoint,
     stream: request.isStream,
     status: request.status,
     end_reason: request.endReason,

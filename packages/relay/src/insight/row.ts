@@ -28,7 +28,7 @@ export interface RequestRow {
   readonly at: number;
   readonly accountId: string;
   readonly keyId: string;
-  readonly door: string;
+  readonly endpoint: string;
   readonly model: string;
   readonly upstream: string | null;
   readonly upstreamModel: string | null;

@@ -1,6 +1,6 @@
 /** The ledger's decisions as a pure function: what is loaded and what is asked, to what is answered and what is written. */
 import { decideAdjust, decideCredit, decideExpireLots, decideOpenWallet, decideSetBudget, decideSetWallet } from "./credit.ts";
-import { Draft } from "./draft.ts";
+import { UnitOfWork } from "./unit-of-work.ts";
 import { decideCheckpoint, decideExtend, decideHold } from "./hold.ts";
 import type { Clock, Operation, Result } from "./operation.ts";
 import { decideRecover, decideRenewLease } from "./recover.ts";
@@ -14,12 +14,12 @@ export function applyBatch(
   operations: readonly Operation[],
   clock: Clock,
 ): { readonly results: Result[]; readonly changes: Changes } {
-  const draft = new Draft(state);
+  const draft = new UnitOfWork(state);
   const results = operations.map((operation) => decide(draft, operation, clock));
   return { results, changes: draft.changes() };
 }
 
-function decide(draft: Draft, operation: Operation, clock: Clock): Result {
+function decide(draft: UnitOfWork, operation: Operation, clock: Clock): Result {
   switch (operation.kind) {
     case "hold":
       return decideHold(draft, operation, clock);

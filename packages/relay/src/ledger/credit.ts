@@ -1,6 +1,6 @@
 /** Credit that comes in, corrections by hand, and the settings of wallets and budgets. */
-import { done, refuse } from "./answer.ts";
-import type { Draft } from "./draft.ts";
+import { done, refuse } from "./results.ts";
+import type { UnitOfWork } from "./unit-of-work.ts";
 import { bearLot, portionsOf, sweepExpired } from "./lots.ts";
 import { isAmount, NANOS_MAX } from "./nanos.ts";
 import type { Clock, CreditOperation, OperationOf, Result } from "./operation.ts";
@@ -13,7 +13,7 @@ const SOURCES: Readonly<Record<LotKind, { readonly code: TransferCode; readonly 
   comp: { code: "comp", from: "promo_cost" },
 };
 
-export function decideOpenWallet(draft: Draft, operation: OperationOf<"open_wallet">): Result {
+export function decideOpenWallet(draft: UnitOfWork, operation: OperationOf<"open_wallet">): Result {
   if (!isFloor(operation.floorNanos)) return refuse("invalid_amount");
   const id = walletIdOf(operation.accountId);
   const known = draft.wallets.get(id);
@@ -22,7 +22,7 @@ export function decideOpenWallet(draft: Draft, operation: OperationOf<"open_wall
   return done(draft.wallets.add({ id, accountId, floorNanos, balanceNanos: 0n, heldNanos: 0n, status: "active", seq: 0, holdCount: 0 }));
 }
 
-export function decideSetWallet(draft: Draft, operation: OperationOf<"set_wallet">): Result {
+export function decideSetWallet(draft: UnitOfWork, operation: OperationOf<"set_wallet">): Result {
   if (operation.floorNanos !== undefined && !isFloor(operation.floorNanos)) return refuse("invalid_amount");
   const wallet = draft.wallets.get(walletIdOf(operation.accountId));
   if (wallet === undefined) return refuse("account_unknown");
@@ -39,7 +39,7 @@ function isFloor(nanos: bigint): boolean {
 }
 
 /** A new cap counts at once, in the window that runs too. */
-export function decideSetBudget(draft: Draft, operation: OperationOf<"set_budget">): Result {
+export function decideSetBudget(draft: UnitOfWork, operation: OperationOf<"set_budget">): Result {
   if (!isAmount(operation.capNanos)) return refuse("invalid_amount");
   const { id, scope, period, capNanos } = operation;
   const known = draft.budgets.get(id);
@@ -48,7 +48,7 @@ export function decideSetBudget(draft: Draft, operation: OperationOf<"set_budget
   return done(null);
 }
 
-export function decideCredit(draft: Draft, operation: CreditOperation, clock: Clock): Result {
+export function decideCredit(draft: UnitOfWork, operation: CreditOperation, clock: Clock): Result {
   const { amountNanos, lotKind, reference, expiresAtMs } = operation;
   const wallet = draft.wallets.get(walletIdOf(operation.accountId));
   if (wallet === undefined) return refuse("account_unknown");
@@ -86,7 +86,7 @@ export function decideCredit(draft: Draft, operation: CreditOperation, clock: Cl
 }
 
 /** Down takes from all lots, those kept for open holds too: the floor then leaves those holds less room. */
-export function decideAdjust(draft: Draft, operation: OperationOf<"adjust">, clock: Clock): Result {
+export function decideAdjust(draft: UnitOfWork, operation: OperationOf<"adjust">, clock: Clock): Result {
   const { deltaNanos, reference, reason, actor } = operation;
   const wallet = draft.wallets.get(walletIdOf(operation.accountId));
   if (wallet === undefined) return refuse("account_unknown");
@@ -113,7 +113,7 @@ function gainOf(transfer: Readonly<Transfer>): bigint {
   return transfer.credit === transfer.walletId ? transfer.amountNanos : -transfer.amountNanos;
 }
 
-export function decideExpireLots(draft: Draft, operation: OperationOf<"expire_lots">, clock: Clock): Result {
+export function decideExpireLots(draft: UnitOfWork, operation: OperationOf<"expire_lots">, clock: Clock): Result {
   const wallet = draft.wallets.get(walletIdOf(operation.accountId));
   if (wallet === undefined) return refuse("account_unknown");
   sweepExpired(draft, wallet, clock.nowMs);

@@ -1,6 +1,6 @@
 /** Setting money aside, setting more aside, and noting how far a stream has come. */
-import { availableIn, done, netOutcome, outcomeOf, refuse, walletOfHold } from "./answer.ts";
-import type { Draft } from "./draft.ts";
+import { availableIn, done, netOutcome, outcomeOf, refuse, walletOfHold } from "./results.ts";
+import type { UnitOfWork } from "./unit-of-work.ts";
 import { sweepExpired } from "./lots.ts";
 import { isAmount } from "./nanos.ts";
 import type { Nanos } from "./nanos.ts";
@@ -13,12 +13,12 @@ import { windowAt } from "./window.ts";
 const IDEMPOTENCY_MS = 24 * 3_600_000;
 
 /** Whether this process may make or raise holds: nobody ended its epoch, and its lease runs. */
-function mayHold(draft: Draft, clock: Clock): boolean {
+function mayHold(draft: UnitOfWork, clock: Clock): boolean {
   const node = draft.nodes.get(clock.node);
   return node !== undefined && node.epoch === clock.epoch && node.leaseUntilMs > clock.nowMs;
 }
 
-export function decideHold(draft: Draft, operation: HoldOperation, clock: Clock): Result {
+export function decideHold(draft: UnitOfWork, operation: HoldOperation, clock: Clock): Result {
   if (!isAmount(operation.amountNanos)) return refuse("invalid_amount");
   const earlier = draft.holds.get(operation.id);
   if (earlier !== undefined) return repeatedHold(draft, earlier, operation);
@@ -37,7 +37,7 @@ export function decideHold(draft: Draft, operation: HoldOperation, clock: Clock)
 }
 
 /** Asked again after an answer was lost: the first answer. Anything else under that id is a collision. */
-function repeatedHold(draft: Draft, earlier: Hold, operation: HoldOperation): Result {
+function repeatedHold(draft: UnitOfWork, earlier: Hold, operation: HoldOperation): Result {
   const isSame =
     earlier.state === "open" &&
     earlier.accountId === operation.accountId &&
@@ -48,7 +48,7 @@ function repeatedHold(draft: Draft, earlier: Hold, operation: HoldOperation): Re
   return done(walletOfHold(draft, earlier), outcomeOf(earlier), true);
 }
 
-function idempotencyRefusal(draft: Draft, operation: HoldOperation, nowMs: number): Refused | null {
+function idempotencyRefusal(draft: UnitOfWork, operation: HoldOperation, nowMs: number): Refused | null {
   if (operation.idempotency === undefined) return null;
   const entry = draft.findIdempotency(idempotencyId(operation.accountId, operation.idempotency.key));
   if (entry === undefined || entry.createdAtMs + IDEMPOTENCY_MS <= nowMs) return null;
@@ -59,7 +59,7 @@ function idempotencyRefusal(draft: Draft, operation: HoldOperation, nowMs: numbe
 }
 
 /** Today's window of each budget, new or not, always in the same order; null when there is no such budget. */
-function currentWindows(draft: Draft, budgetIds: readonly string[], nowMs: number): BudgetWindow[] | null {
+function currentWindows(draft: UnitOfWork, budgetIds: readonly string[], nowMs: number): BudgetWindow[] | null {
   const windows: BudgetWindow[] = [];
   for (const budgetId of new Set(budgetIds)) {
     const budget = draft.budgets.get(budgetId);
@@ -72,7 +72,7 @@ function currentWindows(draft: Draft, budgetIds: readonly string[], nowMs: numbe
 }
 
 /** Why `moreNanos` cannot be set aside, or null. */
-function shortage(draft: Draft, wallet: Wallet | null, windows: readonly BudgetWindow[], moreNanos: Nanos): Refused | null {
+function shortage(draft: UnitOfWork, wallet: Wallet | null, windows: readonly BudgetWindow[], moreNanos: Nanos): Refused | null {
   if (wallet !== null && wallet.status !== "active") return refuse("account_suspended");
   if (wallet !== null && availableIn(wallet) < moreNanos) return refuse("insufficient_credits", { availableNanos: availableIn(wallet) });
   for (const window of windows) {
@@ -88,7 +88,7 @@ function shortage(draft: Draft, wallet: Wallet | null, windows: readonly BudgetW
   return null;
 }
 
-function open(draft: Draft, operation: HoldOperation, wallet: Wallet | null, windows: readonly BudgetWindow[], clock: Clock): Hold {
+function open(draft: UnitOfWork, operation: HoldOperation, wallet: Wallet | null, windows: readonly BudgetWindow[], clock: Clock): Hold {
   const hold: Hold = {
     id: operation.id,
     accountId: operation.accountId,
@@ -128,7 +128,7 @@ function raise(hold: Hold, wallet: Wallet | null, windows: readonly BudgetWindow
   for (const window of windows) window.heldNanos += moreNanos;
 }
 
-function takeKey(draft: Draft, operation: HoldOperation, nowMs: number): void {
+function takeKey(draft: UnitOfWork, operation: HoldOperation, nowMs: number): void {
   if (operation.idempotency === undefined) return;
   const { key, bodySha256 } = operation.idempotency;
   const id = idempotencyId(operation.accountId, key);
@@ -146,7 +146,7 @@ function takeKey(draft: Draft, operation: HoldOperation, nowMs: number): void {
 }
 
 /** More for a running stream, in the windows the hold began in. */
-export function decideExtend(draft: Draft, operation: OperationOf<"extend">, clock: Clock): Result {
+export function decideExtend(draft: UnitOfWork, operation: OperationOf<"extend">, clock: Clock): Result {
   if (!isAmount(operation.toNanos)) return refuse("invalid_amount");
   const hold = draft.holds.get(operation.id);
   if (hold === undefined) return refuse("hold_unknown");
@@ -163,12 +163,12 @@ export function decideExtend(draft: Draft, operation: OperationOf<"extend">, clo
   return done(wallet, outcomeOf(hold));
 }
 
-export function windowsOf(draft: Draft, hold: Readonly<Hold>): BudgetWindow[] {
+export function windowsOf(draft: UnitOfWork, hold: Readonly<Hold>): BudgetWindow[] {
   return hold.windowIds.flatMap((id) => draft.windows.get(id) ?? []);
 }
 
 /** Remembers what a crash would charge. Late and repeated ones are passed over. */
-export function decideCheckpoint(draft: Draft, operation: OperationOf<"checkpoint">): Result {
+export function decideCheckpoint(draft: UnitOfWork, operation: OperationOf<"checkpoint">): Result {
   if (!isAmount(operation.chargeNanos)) return refuse("invalid_amount");
   const hold = draft.holds.get(operation.id);
   if (hold === undefined) return refuse("hold_unknown");

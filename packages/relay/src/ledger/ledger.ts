@@ -6,8 +6,8 @@ import type { CommitBatch, QueueLimits } from "./queue.ts";
 /** A lease for a store that no other process can use. */
 export const LEASE_FOREVER_MS = 10 ** 13;
 
-/** Who asks, see `store/ledger-commit.ts`. */
-interface Seat {
+/** Who asks, see `store/ledger/commit.ts`. */
+interface FencingToken {
   readonly node: string;
   readonly epoch: number;
   readonly leaseMs: number;
@@ -15,7 +15,11 @@ interface Seat {
 
 /** What a store offers. */
 export interface LedgerStore<Rider> {
-  commit(seat: Seat, operations: readonly Operation[], riders: readonly (Rider | undefined)[]): Result[] | Promise<Result[]>;
+  commit(
+    seat: FencingToken,
+    operations: readonly Operation[],
+    attachedWrites: readonly (Rider | undefined)[],
+  ): Result[] | Promise<Result[]>;
   /** Why it is known not to answer, or null. */
   readonly trouble?: string | null;
 }
@@ -47,8 +51,8 @@ export class Ledger<Rider = unknown> {
   /** Holds can be ended at once, but none is made before {@link start}. */
   constructor(store: LedgerStore<Rider>, settings: LedgerSettings) {
     this.#settings = settings;
-    const seat = (): Seat => ({ node: settings.node, epoch: this.#epoch, leaseMs: settings.leaseMs });
-    const commit: CommitBatch<Rider> = async (operations, riders) => await store.commit(seat(), operations, riders);
+    const seat = (): FencingToken => ({ node: settings.node, epoch: this.#epoch, leaseMs: settings.leaseMs });
+    const commit: CommitBatch<Rider> = async (operations, attachedWrites) => await store.commit(seat(), operations, attachedWrites);
     this.#queue = new LedgerQueue<Rider>(commit, settings.limits, () => store.trouble ?? null);
   }
 
@@ -63,13 +67,13 @@ export class Ledger<Rider = unknown> {
     if (leaseMs < LEASE_FOREVER_MS) this.#heartbeat = setInterval(() => void this.renew(), leaseMs / 4).unref();
   }
 
-  /** @param rider is stored in the same transaction, unless the operation is refused. */
-  async ask(operation: Operation, rider?: Rider): Promise<Result> {
-    const result = await this.#queue.ask(operation, rider);
+  /** @param attachedWrite is stored in the same transaction, unless the operation is refused. */
+  async ask(operation: Operation, attachedWrite?: Rider): Promise<Result> {
+    const result = await this.#queue.ask(operation, attachedWrite);
     if (result.ok || result.code !== "stale_epoch" || operation.kind !== "hold") return result;
     // The lease ran out while the store could not be reached. Once renewed the same is asked again.
     await this.renew();
-    return await this.#queue.ask(operation, rider);
+    return await this.#queue.ask(operation, attachedWrite);
   }
 
   get waiting(): number {

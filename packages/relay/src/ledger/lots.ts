@@ -4,7 +4,7 @@
  * A hold may use every lot that was alive when the hold was made. So an expired lot keeps what older open holds may still
  * need of it, and no more: a sweep comes before and after everything that changes a wallet.
  */
-import type { Draft } from "./draft.ts";
+import type { UnitOfWork } from "./unit-of-work.ts";
 import { greater, lesser } from "./nanos.ts";
 import type { Nanos } from "./nanos.ts";
 import type { Lot, Wallet } from "./state.ts";
@@ -51,7 +51,7 @@ export interface Portion {
  * Splits an amount over the lots that a hold may use. What no lot covers is missing in the answer: it makes a debt,
  * bounded by the floor (or made by an operator), that the next credit repays.
  */
-export function portionsOf(draft: Draft, walletId: string, nanos: Nanos, ordinal: number): Portion[] {
+export function portionsOf(draft: UnitOfWork, walletId: string, nanos: Nanos, ordinal: number): Portion[] {
   const usable = draft.lotsOf(walletId).filter((lot) => lot.remainingNanos > 0n && isOpenTo(lot, ordinal));
   const portions: Portion[] = [];
   let left = nanos;
@@ -65,14 +65,14 @@ export function portionsOf(draft: Draft, walletId: string, nanos: Nanos, ordinal
 }
 
 /** What had been spent beyond all lots before the gain came; 0 in a wallet that never went below zero. */
-function debtBefore(draft: Draft, wallet: Wallet, gainNanos: Nanos): Nanos {
+function debtBefore(draft: UnitOfWork, wallet: Wallet, gainNanos: Nanos): Nanos {
   const inLots = draft.lotsOf(wallet.id).reduce((sum, lot) => sum + lot.remainingNanos, 0n);
   return greater(inLots - (wallet.balanceNanos - gainNanos), 0n);
 }
 
 /** A credit's new lot. What the wallet owes is repaid from it at once. To be called after the transfer. */
 export function bearLot(
-  draft: Draft,
+  draft: UnitOfWork,
   wallet: Wallet,
   lot: Omit<Lot, "remainingNanos" | "isUsedUp" | "walletId">,
   transferId: string,
@@ -88,7 +88,7 @@ export function bearLot(
  * of its own. To be called after the transfer, with the gain that it brought.
  */
 export function giveBack(
-  draft: Draft,
+  draft: UnitOfWork,
   wallet: Wallet,
   gainNanos: Nanos,
   origins: readonly Portion[],
@@ -124,7 +124,7 @@ function strayLot(walletId: string, nanos: Nanos, source: { readonly transferId:
  * Takes what has expired out of the wallet, except what open holds made before the expiry may still need, counted once
  * across lots. An expired lot stays expired when the clock is set back.
  */
-export function sweepExpired(draft: Draft, wallet: Wallet, nowMs: number): void {
+export function sweepExpired(draft: UnitOfWork, wallet: Wallet, nowMs: number): void {
   const expired = draft.lotsOf(wallet.id).filter((lot) => lot.remainingNanos > 0n && markExpired(lot, wallet, nowMs));
   if (expired.length === 0) return;
   const holds = draft.openHoldsOf(wallet.id);
@@ -143,7 +143,7 @@ function markExpired(lot: Lot, wallet: Wallet, nowMs: number): boolean {
   return lot.expiredAfterHold !== null;
 }
 
-function forfeit(draft: Draft, wallet: Wallet, lot: Lot, nanos: Nanos, nowMs: number): void {
+function forfeit(draft: UnitOfWork, wallet: Wallet, lot: Lot, nanos: Nanos, nowMs: number): void {
   // One lot may expire in parts; the wallet's count of transfers tells them apart.
   const id = `expire:${lot.id}:${wallet.seq + 1}`;
   draft.transfer(wallet, -nanos, { id, cause: id, code: "expire", counterpart: "breakage", createdAtMs: nowMs });

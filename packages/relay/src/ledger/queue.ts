@@ -5,7 +5,10 @@
 import type { Operation, Result } from "./operation.ts";
 
 /** Commits a batch in one transaction. Never asked twice at a time. */
-export type CommitBatch<Rider> = (operations: readonly Operation[], riders: readonly (Rider | undefined)[]) => Promise<readonly Result[]>;
+export type CommitBatch<Rider> = (
+  operations: readonly Operation[],
+  attachedWrites: readonly (Rider | undefined)[],
+) => Promise<readonly Result[]>;
 
 export interface QueueLimits {
   /** Operations that wait. More are refused, except those that end a hold, which have twice the room. */
@@ -27,7 +30,7 @@ const ORPHANS_MAX = 100_000;
 
 interface Waiting<Rider> {
   readonly operation: Operation;
-  readonly rider: Rider | undefined;
+  readonly attachedWrite: Rider | undefined;
   readonly answer: (result: Result) => void;
 }
 
@@ -58,14 +61,14 @@ export class LedgerQueue<Rider> {
   }
 
   /** Never rejects: a store that fails is a refusal too. */
-  ask(operation: Operation, rider?: Rider): Promise<Result> {
+  ask(operation: Operation, attachedWrite?: Rider): Promise<Result> {
     if (this.#isClosed) return Promise.resolve({ ok: false, code: "store_unavailable", reason: "the ledger is closed" });
     const trouble = this.#trouble();
     if (trouble !== null) return Promise.resolve({ ok: false, code: "store_unavailable", reason: trouble });
     const max = ENDS.has(operation.kind) ? 2 * this.#limits.waitingMax : this.#limits.waitingMax;
     if (this.waiting >= max) return Promise.resolve({ ok: false, code: "store_unavailable", reason: "too many operations wait" });
     return new Promise((answer) => {
-      const waiting = { operation, rider, answer };
+      const waiting = { operation, attachedWrite, answer };
       this.#waiting.push(BOUNDED.has(operation.kind) ? this.#withDeadline(waiting) : waiting);
       this.#schedule();
     });
@@ -118,7 +121,7 @@ export class LedgerQueue<Rider> {
     const voids = voidsOf(orphans);
     const results = await this.#results(
       [...voids, ...batch.map((waiting) => waiting.operation)],
-      [...voids.map(() => undefined), ...batch.map((waiting) => waiting.rider)],
+      [...voids.map(() => undefined), ...batch.map((waiting) => waiting.attachedWrite)],
     );
     this.#inFlight = 0;
     orphans.forEach((id, at) => needsNoMore(results[at + 1]) && this.#orphans.delete(id));
@@ -134,9 +137,9 @@ export class LedgerQueue<Rider> {
     this.#again = setTimeout(() => this.#schedule(), ORPHANS_AGAIN_MS).unref();
   }
 
-  async #results(operations: readonly Operation[], riders: readonly (Rider | undefined)[]): Promise<readonly Result[]> {
+  async #results(operations: readonly Operation[], attachedWrites: readonly (Rider | undefined)[]): Promise<readonly Result[]> {
     try {
-      return await this.#commit(operations, riders);
+      return await this.#commit(operations, attachedWrites);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       return operations.map(() => ({ ok: false, code: "store_unavailable", isUnknown: true, reason }));

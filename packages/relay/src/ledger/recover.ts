@@ -1,6 +1,6 @@
 /** Epochs: which life of a process may make holds, and what becomes of the holds of its earlier lives. */
-import { done, outcomeOf, refuse } from "./answer.ts";
-import type { Draft } from "./draft.ts";
+import { done, outcomeOf, refuse } from "./results.ts";
+import type { UnitOfWork } from "./unit-of-work.ts";
 import type { Clock, OperationOf, Result } from "./operation.ts";
 import { recoverHold } from "./settle.ts";
 
@@ -8,7 +8,7 @@ import { recoverHold } from "./settle.ts";
  * A process recovers itself at boot; a peer may do it once the lease is over. A live owner's hold is never ended by age.
  * Asking twice raises the epoch twice, which harms nobody: nothing was held in between.
  */
-export function decideRecover(draft: Draft, operation: OperationOf<"recover">, clock: Clock): Result {
+export function decideRecover(draft: UnitOfWork, operation: OperationOf<"recover">, clock: Clock): Result {
   const known = draft.nodes.get(operation.node);
   const isSelf = operation.node === clock.node;
   if (!isSelf && known === undefined) return done(null);
@@ -22,7 +22,7 @@ export function decideRecover(draft: Draft, operation: OperationOf<"recover">, c
 }
 
 /** Refused once somebody ended this epoch: the process must recover itself before it holds again. */
-export function decideRenewLease(draft: Draft, clock: Clock): Result {
+export function decideRenewLease(draft: UnitOfWork, clock: Clock): Result {
   const node = draft.nodes.get(clock.node);
   if (node === undefined || node.epoch !== clock.epoch) return refuse("stale_epoch");
   node.leaseUntilMs = Math.max(node.leaseUntilMs, clock.leaseUntilMs);

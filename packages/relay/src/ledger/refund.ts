@@ -1,13 +1,13 @@
 /** Money paid back. The credit leaves the wallet before the provider is asked, so it cannot be spent meanwhile. */
-import { availableIn, done, refuse } from "./answer.ts";
-import type { Draft } from "./draft.ts";
+import { availableIn, done, refuse } from "./results.ts";
+import type { UnitOfWork } from "./unit-of-work.ts";
 import { giveBack, sweepExpired } from "./lots.ts";
 import { isAmount } from "./nanos.ts";
 import type { Clock, OperationOf, Result } from "./operation.ts";
 import { walletIdOf } from "./state.ts";
 
 /** Bounded by what is left of the lot that was bought, and by what open holds leave free. */
-export function decideReserveRefund(draft: Draft, operation: OperationOf<"reserve_refund">, clock: Clock): Result {
+export function decideReserveRefund(draft: UnitOfWork, operation: OperationOf<"reserve_refund">, clock: Clock): Result {
   const { id, amountNanos, actor } = operation;
   const wallet = draft.wallets.get(walletIdOf(operation.accountId));
   if (wallet === undefined) return refuse("account_unknown");
@@ -45,7 +45,7 @@ export function decideReserveRefund(draft: Draft, operation: OperationOf<"reserv
 }
 
 /** Sent, or given back to the lot it came from. */
-export function decideFinishRefund(draft: Draft, operation: OperationOf<"finish_refund">, clock: Clock): Result {
+export function decideFinishRefund(draft: UnitOfWork, operation: OperationOf<"finish_refund">, clock: Clock): Result {
   const refund = draft.refunds.get(operation.id);
   if (refund === undefined) return refuse("refund_unknown");
   const wallet = draft.wallets.get(refund.walletId);

@@ -1,7 +1,7 @@
 /** How holds end: settled, voided, recovered, and corrected afterwards. */
-import { availableIn, done, netOutcome, outcomeOf, refuse, walletOfHold } from "./answer.ts";
-import type { Draft } from "./draft.ts";
-import { settlementOf } from "./draft.ts";
+import { availableIn, done, netOutcome, outcomeOf, refuse, walletOfHold } from "./results.ts";
+import type { UnitOfWork } from "./unit-of-work.ts";
+import { settlementOf } from "./unit-of-work.ts";
 import { windowsOf } from "./hold.ts";
 import { giveBack, portionsOf, sweepExpired } from "./lots.ts";
 import type { Portion } from "./lots.ts";
@@ -12,7 +12,7 @@ import { idempotencyId } from "./state.ts";
 import type { Basis, Correction, Hold, HoldState, TransferCode, Wallet } from "./state.ts";
 
 /** A second settlement of a settled hold gets the first one's outcome: its answer was lost. */
-export function decideSettle(draft: Draft, operation: SettleOperation, clock: Clock): Result {
+export function decideSettle(draft: UnitOfWork, operation: SettleOperation, clock: Clock): Result {
   if (!isAmount(operation.costNanos)) return refuse("invalid_amount");
   const hold = draft.holds.get(operation.id);
   if (hold === undefined) return refuse("hold_unknown");
@@ -29,7 +29,7 @@ export function decideSettle(draft: Draft, operation: SettleOperation, clock: Cl
 }
 
 /** Nothing was delivered: nothing is charged, and the client may use its Idempotency-Key again. */
-export function decideVoid(draft: Draft, operation: OperationOf<"void">, clock: Clock): Result {
+export function decideVoid(draft: UnitOfWork, operation: OperationOf<"void">, clock: Clock): Result {
   const hold = draft.holds.get(operation.id);
   if (hold === undefined) return refuse("hold_unknown");
   if (hold.state === "voided") return done(walletOfHold(draft, hold), netOutcome(draft, hold), true);
@@ -39,7 +39,7 @@ export function decideVoid(draft: Draft, operation: OperationOf<"void">, clock: 
 }
 
 /** Unless another request has it by now. */
-function freeKey(draft: Draft, hold: Hold): void {
+function freeKey(draft: UnitOfWork, hold: Hold): void {
   if (hold.idempotencyKey === null) return;
   const id = idempotencyId(hold.accountId, hold.idempotencyKey);
   if ((draft.findIdempotency(id)?.holdId ?? hold.id) !== hold.id) return;
@@ -50,7 +50,7 @@ function freeKey(draft: Draft, hold: Hold): void {
  * What a dead process left is charged at its last checkpoint, never above the hold; without one it costs nothing, and the
  * client may use its Idempotency-Key again.
  */
-export function recoverHold(draft: Draft, hold: Hold, clock: Clock): void {
+export function recoverHold(draft: UnitOfWork, hold: Hold, clock: Clock): void {
   const costNanos = lesser(hold.checkpointNanos, hold.amountNanos);
   if (costNanos === 0n) freeKey(draft, hold);
   endHold(
@@ -72,7 +72,7 @@ interface End {
  * Charges what there is room for (the balance without what other holds set aside, down to the floor); the rest is written
  * off, so that one request's overage never eats another's hold.
  */
-function endHold(draft: Draft, hold: Hold, end: End, clock: Clock): Result {
+function endHold(draft: UnitOfWork, hold: Hold, end: End, clock: Clock): Result {
   const wallet = walletOfHold(draft, hold);
   if (wallet !== null) sweepExpired(draft, wallet, clock.nowMs);
   const roomNanos = wallet === null ? end.costNanos : greater(availableIn(wallet) + hold.amountNanos, 0n);
@@ -96,7 +96,7 @@ function endHold(draft: Draft, hold: Hold, end: End, clock: Clock): Result {
 }
 
 /** One transfer for bought credit and one for given credit, so that revenue can be told from promotion. */
-function charge(draft: Draft, wallet: Wallet, hold: Hold, nanos: Nanos, nowMs: number): void {
+function charge(draft: UnitOfWork, wallet: Wallet, hold: Hold, nanos: Nanos, nowMs: number): void {
   const portions = portionsOf(draft, wallet.id, nanos, hold.ordinal);
   const given = portions.filter((portion) => portion.lot.kind !== "paid");
   const givenNanos = sum(given);
@@ -118,14 +118,14 @@ interface Payment {
   readonly portions: readonly Portion[];
 }
 
-function pay(draft: Draft, wallet: Wallet, payment: Payment, hold: Hold, nowMs: number): void {
+function pay(draft: UnitOfWork, wallet: Wallet, payment: Payment, hold: Hold, nowMs: number): void {
   if (payment.nanos === 0n) return;
   draft.transfer(wallet, -payment.nanos, { ...payment, counterpart: "revenue", holdId: hold.id, createdAtMs: nowMs });
   for (const { lot, nanos } of payment.portions) draft.moveLot(lot, -nanos, payment.id);
 }
 
 /** The exact cost, known too late: the difference moves once, and the settlement stays as it was. */
-export function decideCorrect(draft: Draft, operation: OperationOf<"correct">, clock: Clock): Result {
+export function decideCorrect(draft: UnitOfWork, operation: OperationOf<"correct">, clock: Clock): Result {
   if (!isAmount(operation.costNanos)) return refuse("invalid_amount");
   const hold = draft.holds.get(operation.id);
   if (hold === undefined) return refuse("hold_unknown");
@@ -159,7 +159,7 @@ function correctionOf(hold: Hold, chargedNanos: Nanos, costNanos: Nanos, wallet:
   };
 }
 
-function moveCorrection(draft: Draft, wallet: Wallet, hold: Hold, deltaNanos: Nanos, nowMs: number): void {
+function moveCorrection(draft: UnitOfWork, wallet: Wallet, hold: Hold, deltaNanos: Nanos, nowMs: number): void {
   if (deltaNanos === 0n) return;
   const id = `correct:${hold.id}`;
   const payment: Payment = { id, cause: id, code: "correction", nanos: deltaNanos, portions: [] };

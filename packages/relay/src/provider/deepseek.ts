@@ -28,6 +28,6 @@ function encode(request: ClientRequest, target: EncodeTarget): WireRequest {
 }
 
 function thinkingEdit(request: ClientRequest, successor: Successor): JsonEdit[] {
-  const isClientsOwn = request.door !== "chat" || request.members.some((member) => member.key === "thinking");
+  const isClientsOwn = request.endpoint !== "chat" || request.members.some((member) => member.key === "thinking");
   return isClientsOwn ? [] : [{ kind: "set", key: "thinking", json: `{"type":"${successor.thinking}"}` }];
 }

@@ -4,7 +4,7 @@ import type { JsonEdit } from "@millrace/wire/json-scan";
 import type {
   ClientRequest,
   EncodeTarget,
-  Door,
+  Endpoint,
   EventFacts,
   FailureKind,
   FinishedChoice,
@@ -17,7 +17,7 @@ import type {
 import { HOPS_HEADER } from "./provider.ts";
 import { findError, isObject, readErrorBody } from "./upstream-error.ts";
 
-const PATHS: Readonly<Record<Door, string>> = { chat: "/chat/completions", completions: "/completions", embeddings: "/embeddings" };
+const PATHS: Readonly<Record<Endpoint, string>> = { chat: "/chat/completions", completions: "/completions", embeddings: "/embeddings" };
 
 /** Finish reasons that say the answer broke off. */
 const BROKEN = new Set(["error", "insufficient_system_resource"]);
@@ -43,7 +43,7 @@ export function encodeWith(request: ClientRequest, target: EncodeTarget, extra: 
   if (model !== request.model) edits.push({ kind: "set", key: "model", json: JSON.stringify(model) });
   if (askedForUsage) edits.push({ kind: "set", key: "stream_options", json: withUsage(request) });
   const body = edits.length === 0 ? request.body : editJson(request.body, request.members, edits);
-  return { path: PATHS[request.door], headers: headersFor(request, apiKey), body, model, askedForUsage };
+  return { path: PATHS[request.endpoint], headers: headersFor(request, apiKey), body, model, askedForUsage };
 }
 
 function withUsage(request: ClientRequest): string {

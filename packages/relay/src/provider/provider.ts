@@ -4,12 +4,12 @@ import type { JsonMember } from "@millrace/wire/json-scan";
 /** Counts the relays on the way, so that an upstream that points back to one of them is noticed. */
 export const HOPS_HEADER = "x-millrace-hops";
 
-/** The doors whose requests are passed on. */
-export type Door = "chat" | "completions" | "embeddings";
+/** The endpoints whose requests are passed on. */
+export type Endpoint = "chat" | "completions" | "embeddings";
 
 /** A client's request, still as bytes: only its top-level members are known by place. */
 export interface ClientRequest {
-  readonly door: Door;
+  readonly endpoint: Endpoint;
   readonly body: Uint8Array;
   readonly members: readonly JsonMember[];
   /** The public model name. */

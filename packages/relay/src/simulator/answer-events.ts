@@ -73,7 +73,7 @@ function* speak(telling: Telling, voices: readonly Voice[]): Generator<StreamIte
 
 function* roleChunk(telling: Telling, voice: Voice): Generator<StreamItem> {
   const { plan } = telling;
-  if (voice.hasRole || plan.scenario.roleChunk !== "own" || plan.door !== "chat") return;
+  if (voice.hasRole || plan.scenario.roleChunk !== "own" || plan.endpoint !== "chat") return;
   voice.hasRole = true;
   yield chunk(telling, voice.choice, roleDeltaJson(plan), "null");
 }

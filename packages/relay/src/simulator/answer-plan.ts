@@ -4,12 +4,12 @@ import type { JsonObject } from "./json.ts";
 import { demoText, promptTokens } from "./prompt.ts";
 import type { Scenario } from "./scenario.ts";
 
-/** The two doors that talk. */
-export type TextDoor = "chat" | "completions";
+/** The two endpoints that talk. */
+export type TextEndpoint = "chat" | "completions";
 
 /** All that one answer is decided by: the same seed, body and scenario give the same plan. */
 export interface AnswerPlan {
-  readonly door: TextDoor;
+  readonly endpoint: TextEndpoint;
   readonly scenario: Scenario;
   readonly id: string;
   readonly created: number;
@@ -33,13 +33,13 @@ const CREATED_SPREAD = 1_000_000;
 const CHOICES_MAX = 128;
 
 /** Decides an answer from the seed and the request's bytes. */
-export function planAnswer(door: TextDoor, body: JsonObject, bytes: Uint8Array, seed: number, scenario: Scenario): AnswerPlan {
+export function planAnswer(endpoint: TextEndpoint, body: JsonObject, bytes: Uint8Array, seed: number, scenario: Scenario): AnswerPlan {
   const draw = drawFrom(seed, bytes);
   const isStream = body["stream"] === true;
   return {
-    door,
+    endpoint,
     scenario,
-    id: `${door === "chat" ? "chatcmpl" : "cmpl"}-${drawHex(draw, 24)}`,
+    id: `${endpoint === "chat" ? "chatcmpl" : "cmpl"}-${drawHex(draw, 24)}`,
     created: CREATED_BASE + drawInteger(draw, 0, CREATED_SPREAD),
     model: asText(body["model"]) ?? "simulator",
     fingerprint: `fp_${drawHex(draw, 10)}`,

@@ -3,22 +3,22 @@ import type { Piece } from "./piece.ts";
 
 /** The start of every chunk of an answer, up to and with the comma before `choices`. */
 export function chunkHead(plan: AnswerPlan): string {
-  const object = plan.door === "chat" ? "chat.completion.chunk" : "text_completion";
+  const object = plan.endpoint === "chat" ? "chat.completion.chunk" : "text_completion";
   return (
     `{"id":"${plan.id}","object":"${object}","created":${plan.created},` +
     `"model":${JSON.stringify(plan.model)},"system_fingerprint":"${plan.fingerprint}",`
   );
 }
 
-/** One choice of a chunk. `text` and `finish` are JSON; `text` is the delta, or the text of the old door. */
+/** One choice of a chunk. `text` and `finish` are JSON; `text` is the delta, or the text of the old endpoint. */
 export function choiceJson(plan: AnswerPlan, choice: number, text: string, finish: string): string {
-  const said = plan.door === "chat" ? `"delta":${text}` : `"text":${text}`;
+  const said = plan.endpoint === "chat" ? `"delta":${text}` : `"text":${text}`;
   return `"choices":[{"index":${choice},${said},"logprobs":null,"finish_reason":${finish}}]`;
 }
 
-/** The delta of a piece as JSON; with `role` it also says who speaks. For the old door it is the text alone. */
+/** The delta of a piece as JSON; with `role` it also says who speaks. For the old endpoint it is the text alone. */
 export function deltaJson(plan: AnswerPlan, piece: Piece, role: boolean): string {
-  if (plan.door === "completions") return JSON.stringify("text" in piece ? piece.text : "");
+  if (plan.endpoint === "completions") return JSON.stringify("text" in piece ? piece.text : "");
   return `{${role ? '"role":"assistant",' : ""}${deltaFields(plan, piece)}}`;
 }
 
@@ -30,7 +30,7 @@ export function roleDeltaJson(plan: AnswerPlan): string {
 
 /** The empty delta that comes with the finish reason. */
 export function finishDeltaJson(plan: AnswerPlan): string {
-  if (plan.door === "completions") return '""';
+  if (plan.endpoint === "completions") return '""';
   return speaksReasoningContent(plan) ? '{"content":"","reasoning_content":null}' : "{}";
 }
 

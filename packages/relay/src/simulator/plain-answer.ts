@@ -31,7 +31,7 @@ export function plainAnswer(plan: AnswerPlan): string {
   });
   const body = {
     id: plan.id,
-    object: plan.door === "chat" ? "chat.completion" : "text_completion",
+    object: plan.endpoint === "chat" ? "chat.completion" : "text_completion",
     created: plan.created,
     model: plan.model,
     choices,
@@ -68,7 +68,7 @@ function add(told: Told, piece: Piece): void {
 
 function choiceObject(plan: AnswerPlan, index: number, told: Told): object {
   const finish = finishReason(plan, told.isLimited);
-  if (plan.door === "completions") return { text: told.content, index, logprobs: null, finish_reason: finish };
+  if (plan.endpoint === "completions") return { text: told.content, index, logprobs: null, finish_reason: finish };
   return { index, message: message(plan, told), logprobs: null, finish_reason: finish };
 }
 

@@ -13,7 +13,7 @@ function contentText(content: unknown): string {
     .join(" ");
 }
 
-/** The text that the request asks about: the last user message, or the prompt of the old door. */
+/** The text that the request asks about: the last user message, or the prompt of the old endpoint. */
 function lastUserText(body: JsonObject): string {
   const messages = asList(body["messages"]).map((message) => asObject(message) ?? {});
   const last = messages.findLast((message) => message["role"] === "user") ?? messages.at(-1);

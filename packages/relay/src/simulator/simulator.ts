@@ -4,8 +4,8 @@ import type { Socket } from "node:net";
 
 import { watchConnection } from "./connection.ts";
 import type { Connection } from "./connection.ts";
-import { answer } from "./door.ts";
-import type { House } from "./door.ts";
+import { answer } from "./endpoint.ts";
+import type { House } from "./endpoint.ts";
 import { echoText } from "./echo.ts";
 import type { Exchange } from "./exchange.ts";
 import { drawFault } from "./fault-draw.ts";

@@ -2,7 +2,7 @@
 import type { AccountStore } from "../admission/accounts.ts";
 import type { KeyStore } from "../admission/keys.ts";
 import type { Store } from "./store.ts";
-import type { Write } from "./writes.ts";
+import type { Write } from "./tables/writes.ts";
 
 export function accessStore(store: Pick<Store, "write">): KeyStore & AccountStore {
   const write = async (one: Write): Promise<void> => {

@@ -6,18 +6,18 @@ import type { DatabaseConfig } from "../config/config.ts";
 import type { RequestFiles } from "../insight/request-file.ts";
 import type { RowStore } from "../insight/row.ts";
 import { LEASE_FOREVER_MS, Ledger } from "../ledger/ledger.ts";
-import type { PriceStore } from "../ledger/price-pins.ts";
+import type { PriceStore } from "../prices/pinned.ts";
 import { accessStore } from "./access-store.ts";
 import { openDataDirectory } from "./data-directory.ts";
 import type { DataDirectory } from "./data-directory.ts";
-import type { PostgresStore } from "./postgres-store.ts";
-import type { ControlRecords } from "./queries.ts";
-import { RowKeeper } from "./row-keeper.ts";
-import { Spool } from "./spool.ts";
-import { SqliteStore } from "./sqlite-store.ts";
+import type { PostgresStore } from "./postgres/store.ts";
+import type { ControlRecords } from "./queries/queries.ts";
+import { RowKeeper } from "./keeper/row-keeper.ts";
+import { Spool } from "./keeper/spool.ts";
+import { SqliteStore } from "./sqlite/store.ts";
 import type { Store } from "./store.ts";
-import { Sweeper } from "./sweeper.ts";
-import type { Write } from "./writes.ts";
+import { Sweeper } from "./keeper/sweeper.ts";
+import type { Write } from "./tables/writes.ts";
 
 /** A relay that says nothing for so long counts as dead: another one ends its holds. */
 const LEASE_MS = 30_000;
@@ -127,7 +127,7 @@ async function startLedger(store: Store, rows: RowKeeper, ledger: Ledger<readonl
 /** The driver of PostgreSQL is loaded where it is needed. */
 async function openDatabase({ path, node }: DataDirectory, { database, durability, onTrouble }: BooksSettings): Promise<Store> {
   if (database.kind === "sqlite") return SqliteStore.open({ path: database.path, durability, onTrouble });
-  const [{ PostgresStore: Postgres }, { NameTaken }] = await Promise.all([import("./postgres-store.ts"), import("./postgres-name.ts")]);
+  const [{ PostgresStore: Postgres }, { NameTaken }] = await Promise.all([import("./postgres/store.ts"), import("./postgres/name.ts")]);
   const store = await Postgres.open({ connection: { connectionString: database.url }, durability, name: node, onTrouble });
   try {
     await store.takeName();

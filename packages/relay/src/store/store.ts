@@ -1,14 +1,14 @@
 /** What every store offers; `open-store.ts` opens the one that the configuration names. */
 import type { Operation, Result } from "../ledger/operation.ts";
-import type { Riders, Seat } from "./ledger-commit.ts";
-import type { QueryAnswer, QueryArgs, QueryName } from "./queries.ts";
-import type { Dialect } from "./sql.ts";
-import type { Write, WriteOutcome } from "./writes.ts";
+import type { AttachedWrites, FencingToken } from "./ledger/commit.ts";
+import type { QueryAnswer, QueryArgs, QueryName } from "./queries/queries.ts";
+import type { Dialect } from "./sql/sql.ts";
+import type { Write, WriteOutcome } from "./tables/writes.ts";
 
 export interface Store {
   readonly dialect: Dialect;
   /** Commits operations of the ledger in one transaction. One batch at a time: the ledger's queue sees to that. */
-  commit(seat: Seat, operations: readonly Operation[], riders: Riders): Promise<Result[]>;
+  commit(seat: FencingToken, operations: readonly Operation[], attachedWrites: AttachedWrites): Promise<Result[]>;
   /** Stores all of the writes or none. Never rejects. */
   write(writes: readonly Write[]): Promise<WriteOutcome>;
   query<N extends QueryName>(name: N, args: QueryArgs<N>): Promise<QueryAnswer<N>>;

@@ -1,7 +1,7 @@
 /** A transaction, tried again where it lost against another one. */
-import { GuardFailed } from "./sql.ts";
-import type { Sql } from "./sql.ts";
-import { kindOfFailure } from "./sql-errors.ts";
+import { GuardFailed } from "./sql/sql.ts";
+import type { Sql } from "./sql/sql.ts";
+import { kindOfFailure } from "./sql/errors.ts";
 
 /** How often a transaction that lost against another one is tried again. */
 const RETRIES_MAX = 5;

@@ -1,5 +1,5 @@
 /** Group commit of writes: what comes while a batch commits makes the next one. */
-import type { Write, WriteOutcome } from "./writes.ts";
+import type { Write, WriteOutcome } from "./tables/writes.ts";
 
 const WAITING_MAX = 50_000;
 const BATCH_MAX = 1_000;

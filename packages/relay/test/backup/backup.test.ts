@@ -3,18 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { walkAudit } from "../../src/store/audit-walk.ts";
+import { walkAudit } from "../../src/store/tables/audit-walk.ts";
 import { layoutOf } from "../../src/store/backup/layout.ts";
 import { restoreBackup } from "../../src/store/backup/restore.ts";
 import type { Restored } from "../../src/store/backup/restore.ts";
 import { writeBackup } from "../../src/store/backup/write.ts";
 import type { BackupMade } from "../../src/store/backup/write.ts";
-import { appendNotes } from "../../src/store/control-rows.ts";
-import { commitBatch } from "../../src/store/ledger-commit.ts";
+import { appendNotes } from "../../src/store/tables/control-rows.ts";
+import { commitBatch } from "../../src/store/ledger/commit.ts";
 import { openBooks } from "../../src/store/open-store.ts";
-import { schemaSteps } from "../../src/store/schema.ts";
-import { read } from "../../src/store/sql.ts";
-import type { Dialect } from "../../src/store/sql.ts";
+import { schemaSteps } from "../../src/store/schema/schema.ts";
+import { read } from "../../src/store/sql/sql.ts";
+import type { Dialect } from "../../src/store/sql/sql.ts";
 import { transaction } from "../../src/store/transaction.ts";
 import { credit, hold, settle } from "../ledger/operations.ts";
 import { contentOf, DIALECTS, fill, newPlace } from "./places.ts";
@@ -293,7 +293,7 @@ test("a backup is lines of JSON that gzip unpacks: a head, rows by table, a tail
 
 function spoolLine(id: string, ending: object | null = null): string {
   const usage = { input: 1, cachedInput: 0, cacheWrite: 0, output: 1, reasoning: 0 };
-  const row = { id, at: 1, accountId: "a", keyId: "k", door: "chat", model: "m", upstream: null, upstreamModel: null, isStream: true };
+  const row = { id, at: 1, accountId: "a", keyId: "k", endpoint: "chat", model: "m", upstream: null, upstreamModel: null, isStream: true };
   const more = { status: 200, endReason: "complete", errorCode: null, marks: [], usage, basis: "exact", priceId: null, attempts: [] };
   const times = { ttftMs: null, itlMeanMs: null, itlMaxMs: null, overheadMs: null, durationMs: 1, events: 1, bytesOut: 1 };
   return JSON.stringify({ row: { ...row, ...more, ...times, chargeNanos: null, costNanos: null }, ending });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkBackup } from "../../src/store/backup/read.ts";
 import { restoreBackup } from "../../src/store/backup/restore.ts";
 import { writeBackup } from "../../src/store/backup/write.ts";
-import { migrateSqlite } from "../../src/store/migrate-sqlite.ts";
+import { migrateSqlite } from "../../src/store/sqlite/migrate.ts";
 import { DatabaseSync } from "node:sqlite";
 import { contentOf, DIALECTS, fill, newPlace } from "./places.ts";
 import type { Place } from "./places.ts";
@@ -133,7 +133,7 @@ async function oldPlace(version: number): Promise<Place> {
   const database = new DatabaseSync(join(place.dataDir, "millrace.db"));
   migrateSqlite(database, version);
   const fields =
-    "account_id, key_id, door, model, stream, status, end_reason, marks, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, basis, events, bytes_out, duration_ms, charge_nanos";
+    "account_id, key_id, endpoint, model, stream, status, end_reason, marks, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, basis, events, bytes_out, duration_ms, charge_nanos";
   const values = "'default', 'key_1', 'chat', 'm', 1, 200, 'complete', '', 3, 0, 0, 5, 0, 'exact', 1, 1, 1, 7";
   database.exec(`
     INSERT INTO accounts (id, name, metered, created_at) VALUES ('default', 'default', 0, 1);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openBooks } from "../../src/store/open-store.ts";
 import type { Books } from "../../src/store/open-store.ts";
-import { read } from "../../src/store/sql.ts";
+import { read } from "../../src/store/sql/sql.ts";
 import { run } from "../cli/command.ts";
 import { credit, hold, must, settle } from "../ledger/operations.ts";
 import { DIALECTS, newPlace } from "./places.ts";

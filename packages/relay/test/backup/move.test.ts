@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { read } from "../../src/store/sql.ts";
+import { read } from "../../src/store/sql/sql.ts";
 import { run, start, urlOf } from "../cli/command.ts";
 import { freePort } from "../support/free-port.ts";
 import { DIALECTS, newPlace } from "./places.ts";

@@ -8,14 +8,14 @@ import pg from "pg";
 import type { DatabaseConfig } from "../../src/config/config.ts";
 import type { Operation } from "../../src/ledger/operation.ts";
 import { layoutOf } from "../../src/store/backup/layout.ts";
-import { appendNotes } from "../../src/store/control-rows.ts";
-import { commitBatch } from "../../src/store/ledger-commit.ts";
-import { migratePostgres } from "../../src/store/migrate-postgres.ts";
-import { Session } from "../../src/store/postgres-session.ts";
-import { schemaSteps } from "../../src/store/schema.ts";
-import { insertRows, read } from "../../src/store/sql.ts";
-import type { Dialect, Row, Sql, SqlValue } from "../../src/store/sql.ts";
-import { SqliteRunner } from "../../src/store/sqlite-runner.ts";
+import { appendNotes } from "../../src/store/tables/control-rows.ts";
+import { commitBatch } from "../../src/store/ledger/commit.ts";
+import { migratePostgres } from "../../src/store/postgres/migrate.ts";
+import { Session } from "../../src/store/postgres/session.ts";
+import { schemaSteps } from "../../src/store/schema/schema.ts";
+import { insertRows, read } from "../../src/store/sql/sql.ts";
+import type { Dialect, Row, Sql, SqlValue } from "../../src/store/sql/sql.ts";
+import { SqliteRunner } from "../../src/store/sqlite/runner.ts";
 import { transaction } from "../../src/store/transaction.ts";
 import { MemoryLedger } from "../ledger/memory-ledger.ts";
 import { NOON } from "../ledger/operations.ts";
@@ -293,7 +293,7 @@ function requestRow(text: string, at: number): Readonly<Record<string, SqlValue>
     at: WHOLE[at % 5] ?? 0n,
     account_id: text,
     key_id: text,
-    door: "chat",
+    endpoint: "chat",
     model: text,
     stream: 1n,
     status: 200n,

@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import type { Caller } from "../../src/control/caller.ts";
+import type { Caller } from "../../src/control/access/caller.ts";
 import { Changes } from "../../src/control/changes.ts";
 import type { Result } from "../../src/ledger/operation.ts";
 import { credit } from "../ledger/operations.ts";

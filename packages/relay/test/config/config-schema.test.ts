@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { configJsonSchema, knownKeys } from "../../src/config/file-schema.ts";
+import { configJsonSchema, knownKeys } from "../../src/config/file/schema.ts";
 
 const PUBLISHED = new URL("../../../../docs/config.schema.json", import.meta.url);
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseDotenv } from "../../src/config/dotenv.ts";
+import { parseDotenv } from "../../src/config/environment/dotenv.ts";
 
 function read(text: string): Record<string, string> {
   return { ...parseDotenv(text, ".env").variables };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { configFromEnvironment } from "../../src/config/from-environment.ts";
+import { configFromEnvironment } from "../../src/config/environment/from-environment.ts";
 import { configOf } from "./routes.ts";
 
 const LONG = "0123456789abcdef0123456789abcdef";

@@ -1,6 +1,6 @@
 /** Shared by the tests of configuration files. */
 import type { Config } from "../../src/config/config.ts";
-import { type FileReading, readConfigFile } from "../../src/config/from-file.ts";
+import { type FileReading, readConfigFile } from "../../src/config/file/from-file.ts";
 import { NO_ROUTING } from "../../src/config/model-table.ts";
 import { newNotes, type Notes } from "../../src/config/notes.ts";
 import { assembleConfig } from "../../src/config/settings.ts";

@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { stringify } from "yaml";
-import { configFromEnvironment } from "../../src/config/from-environment.ts";
-import { readConfigFile } from "../../src/config/from-file.ts";
+import { configFromEnvironment } from "../../src/config/environment/from-environment.ts";
+import { readConfigFile } from "../../src/config/file/from-file.ts";
 import { newNotes } from "../../src/config/notes.ts";
 
 const SECRET = "sk-S3CRETvalueX9-0123456789";

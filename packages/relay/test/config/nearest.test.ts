@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { closeMatches } from "../../src/config/nearest.ts";
+import { closeMatches } from "../../src/basics/nearest.ts";
 
 const MODELS = ["deepseek-flash", "deepseek-v4-pro", "gpt-4o", "gpt-4o-mini", "gpt-4.1", "o3"];
 

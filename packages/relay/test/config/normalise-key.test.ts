@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { normaliseKey } from "../../src/config/normalise-key.ts";
+import { normaliseKey } from "../../src/basics/normalise-key.ts";
 
 interface Vector {
   readonly name: string;

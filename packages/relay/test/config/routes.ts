@@ -1,6 +1,6 @@
 /** Shared by the tests: a configuration from variables, and the routes of a name as short text. */
 import type { Config } from "../../src/config/config.ts";
-import { configFromEnvironment } from "../../src/config/from-environment.ts";
+import { configFromEnvironment } from "../../src/config/environment/from-environment.ts";
 import { resolveModel } from "../../src/config/resolve-model.ts";
 
 export const KEY = "k-0123456789abcdef";

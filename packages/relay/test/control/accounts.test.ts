@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { mayUse } from "../../src/admission/grant.ts";
+import { mayUse } from "../../src/admission/authorize.ts";
 import { newKeyRecord } from "../../src/admission/keys.ts";
-import { networkFault } from "../../src/config/network.ts";
+import { networkFault } from "../../src/basics/network.ts";
 import { call, errorOf, MESSAGES } from "../support/call.ts";
 import type { Answer } from "../support/call.ts";
 import { ADMIN_TOKEN, startRelay } from "../support/start-relay.ts";
@@ -67,7 +67,7 @@ test("a suspended account's keys are refused at once, and work again when it is 
   expect((await ask(key)).status).toBe(200);
 });
 
-test("a key's scopes, models and addresses hold at every door", async () => {
+test("a key's scopes, models and addresses hold at every endpoint", async () => {
   const chatOnly = await newKey({ scopes: ["chat"] });
   expect((await ask(chatOnly.key)).status).toBe(200);
   expect(errorOf(await ask(chatOnly.key, { model: "m", input: "x" }, "/v1/embeddings")).code).toBe("scope_not_allowed");

@@ -1,7 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { entryShown } from "../../src/control/audit.ts";
+import { entryShown } from "../../src/control/resources/audit.ts";
 import { verifyChain } from "../../src/control/audit-entry.ts";
 import { dataOf, startControlPlane } from "./control-plane.ts";
 import type { ControlPlane, Json } from "./control-plane.ts";

@@ -1,8 +1,8 @@
 /** Tiers and prices of a configuration, for tests that look at them. */
 import { readWrittenPrice } from "@millrace/policy/price-written";
 import type { PriceVersion } from "@millrace/policy/price";
-import { buildPriceBook } from "../../src/ledger/price-book.ts";
-import { withId } from "../../src/ledger/price-id.ts";
+import { buildPriceBook } from "../../src/prices/book.ts";
+import { withId } from "../../src/prices/id.ts";
 import type { RelaySetup } from "../support/start-relay.ts";
 
 export const TIERS: NonNullable<RelaySetup["limits"]> = {

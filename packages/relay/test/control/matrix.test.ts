@@ -1,6 +1,6 @@
 /** Who may do what: every route by every method, for everybody, by every way to send a credential. The table says what is expected. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ROUTES } from "../../src/control/routes.ts";
+import { ROUTES } from "../../src/control/http/routes.ts";
 import { call, errorOf, MESSAGES, newAddress } from "../support/call.ts";
 import type { Answer } from "../support/call.ts";
 import { ADMIN_TOKEN } from "../support/start-relay.ts";

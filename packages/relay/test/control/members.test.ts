@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { isMemberToken } from "../../src/control/member.ts";
+import { isMemberToken } from "../../src/control/access/member.ts";
 import { newAddress } from "../support/call.ts";
 import { startControlPlane } from "./control-plane.ts";
 import type { ControlPlane, Json } from "./control-plane.ts";

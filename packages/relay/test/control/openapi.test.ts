@@ -1,7 +1,7 @@
 /** The OpenAPI document says what there is, and every real answer is as it says. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import * as z from "zod";
-import { ROUTES } from "../../src/control/routes.ts";
+import { ROUTES } from "../../src/control/http/routes.ts";
 import { call, MESSAGES } from "../support/call.ts";
 import { PRICES, TIERS } from "./configured.ts";
 import { dataOf, jsonOf, startControlPlane } from "./control-plane.ts";

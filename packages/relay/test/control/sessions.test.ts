@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { FailedAttempts } from "../../src/control/failed-attempts.ts";
-import { crossSiteFault } from "../../src/control/origin.ts";
-import { Sessions } from "../../src/control/sessions.ts";
+import { FailedAttempts } from "../../src/control/access/failed-attempts.ts";
+import { crossSiteFault } from "../../src/control/access/origin.ts";
+import { Sessions } from "../../src/control/access/sessions.ts";
 import { errorOf, newAddress } from "../support/call.ts";
 import { ADMIN_TOKEN } from "../support/start-relay.ts";
 import { dataOf, jsonOf, OWN_PAGE, startControlPlane } from "./control-plane.ts";

@@ -1,6 +1,6 @@
 /** Two relays on one PostgreSQL: one control plane, whichever of them is asked. */
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { entryShown } from "../../src/control/audit.ts";
+import { entryShown } from "../../src/control/resources/audit.ts";
 import { verifyChain } from "../../src/control/audit-entry.ts";
 import { call, MESSAGES, newAddress } from "../support/call.ts";
 import { DATABASES } from "../support/databases.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Operation } from "../../src/ledger/operation.ts";
-import { SqliteLedger } from "../../src/store/ledger-sqlite.ts";
+import { SqliteLedger } from "../../src/store/sqlite/ledger.ts";
 import { credit, hold, must, promo, settle } from "./operations.ts";
 import { openSqlite } from "./sqlite-file.ts";
 import { SEAT } from "./stores.ts";

@@ -3,9 +3,9 @@ import { writeSync } from "node:fs";
 import type { ClientConfig } from "pg";
 import { Ledger, LEASE_FOREVER_MS } from "../../src/ledger/ledger.ts";
 import type { LedgerStore } from "../../src/ledger/ledger.ts";
-import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
-import { SqliteLedger } from "../../src/store/ledger-sqlite.ts";
-import type { Write } from "../../src/store/writes.ts";
+import { PostgresLedger } from "../../src/store/postgres/ledger.ts";
+import { SqliteLedger } from "../../src/store/sqlite/ledger.ts";
+import type { Write } from "../../src/store/tables/writes.ts";
 import { credit, hold, ORDER_NANOS, settle } from "./operations.ts";
 import { openSqlite } from "./sqlite-file.ts";
 

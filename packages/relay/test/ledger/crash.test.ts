@@ -5,10 +5,10 @@ import { join } from "node:path";
 import type { ClientConfig } from "pg";
 import { expect, test } from "vitest";
 import type { Operation } from "../../src/ledger/operation.ts";
-import type { Seat } from "../../src/store/ledger-commit.ts";
-import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
-import { SqliteLedger } from "../../src/store/ledger-sqlite.ts";
-import { BIGINT_TYPES } from "../../src/store/postgres-session.ts";
+import type { FencingToken } from "../../src/store/ledger/commit.ts";
+import { PostgresLedger } from "../../src/store/postgres/ledger.ts";
+import { SqliteLedger } from "../../src/store/sqlite/ledger.ts";
+import { BIGINT_TYPES } from "../../src/store/postgres/session.ts";
 import pg from "pg";
 import { postgresIsDue } from "../support/postgres.ts";
 import { credit, must, ORDER_NANOS } from "./operations.ts";
@@ -17,7 +17,7 @@ import { newPostgresSchema, sharedPostgres } from "./stores.ts";
 
 const CYCLES = process.env["MILLRACE_LONG"] === "1" ? 100 : 12;
 const CREDIT = 10n ** 12n;
-const SEAT: Seat = { node: "crasher", epoch: 0, leaseMs: 10 ** 13 };
+const SEAT: FencingToken = { node: "crasher", epoch: 0, leaseMs: 10 ** 13 };
 const FIRST: readonly Operation[] = [
   { kind: "open_wallet", accountId: "acme", floorNanos: 0n },
   credit("top-up-1", CREDIT),
@@ -25,7 +25,7 @@ const FIRST: readonly Operation[] = [
 ];
 
 interface Survivor {
-  commit(seat: Seat, operations: readonly Operation[]): ReturnType<SqliteLedger["commit"]> | ReturnType<PostgresLedger["commit"]>;
+  commit(seat: FencingToken, operations: readonly Operation[]): ReturnType<SqliteLedger["commit"]> | ReturnType<PostgresLedger["commit"]>;
   audit(): ReturnType<SqliteLedger["audit"]> | ReturnType<PostgresLedger["audit"]>;
 }
 

@@ -3,9 +3,9 @@ import pg from "pg";
 import type { ClientConfig } from "pg";
 import { Ledger } from "../../src/ledger/ledger.ts";
 import type { Operation, Result } from "../../src/ledger/operation.ts";
-import type { Seat } from "../../src/store/ledger-commit.ts";
-import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
-import { PostgresStore } from "../../src/store/postgres-store.ts";
+import type { FencingToken } from "../../src/store/ledger/commit.ts";
+import { PostgresLedger } from "../../src/store/postgres/ledger.ts";
+import { PostgresStore } from "../../src/store/postgres/store.ts";
 import { postgresBinaries, postgresIsDue } from "../support/postgres.ts";
 import { openCuttingProxy } from "./cutting-proxy.ts";
 import type { CuttingProxy } from "./cutting-proxy.ts";
@@ -16,7 +16,7 @@ test("where PostgreSQL must be tested it is installed", () => {
   expect(postgresIsDue() && postgresBinaries() === null).toBe(false);
 });
 
-const SEAT: Seat = { node: "node_1", epoch: 1, leaseMs: 60_000 };
+const SEAT: FencingToken = { node: "node_1", epoch: 1, leaseMs: 60_000 };
 
 if (postgresIsDue()) {
   let connection: ClientConfig;

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { accountsWithExpired, readReceipt, readStatement } from "../../src/store/ledger-read.ts";
+import { accountsWithExpired, readReceipt, readStatement } from "../../src/store/ledger/read.ts";
 import { DAY_MS, hold, must, NOON, promo, settle } from "./operations.ts";
 import { STORES, withCredit } from "./stores.ts";
 import type { TestLedger } from "./stores.ts";

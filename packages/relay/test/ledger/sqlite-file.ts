@@ -1,5 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
-import { migrateSqlite } from "../../src/store/migrate-sqlite.ts";
+import { migrateSqlite } from "../../src/store/sqlite/migrate.ts";
 
 /** A database file with this program's tables in it, as the relay's writer thread opens it. */
 export function openSqlite(path: string): DatabaseSync {

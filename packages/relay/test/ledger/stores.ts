@@ -5,13 +5,13 @@ import { join } from "node:path";
 import pg from "pg";
 import { afterAll } from "vitest";
 import type { Operation, Result } from "../../src/ledger/operation.ts";
-import type { Breach } from "../../src/store/ledger-audit.ts";
-import type { Dialect, Sql } from "../../src/store/sql.ts";
-import type { Seat } from "../../src/store/ledger-commit.ts";
-import { PostgresLedger } from "../../src/store/ledger-postgres.ts";
-import { migratePostgres } from "../../src/store/migrate-postgres.ts";
-import { BIGINT_TYPES } from "../../src/store/postgres-session.ts";
-import { SqliteLedger } from "../../src/store/ledger-sqlite.ts";
+import type { Breach } from "../../src/store/ledger/audit.ts";
+import type { Dialect, Sql } from "../../src/store/sql/sql.ts";
+import type { FencingToken } from "../../src/store/ledger/commit.ts";
+import { PostgresLedger } from "../../src/store/postgres/ledger.ts";
+import { migratePostgres } from "../../src/store/postgres/migrate.ts";
+import { BIGINT_TYPES } from "../../src/store/postgres/session.ts";
+import { SqliteLedger } from "../../src/store/sqlite/ledger.ts";
 import { postgresIsDue, startPostgres } from "../support/postgres.ts";
 import type { TestPostgres } from "../support/postgres.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
@@ -22,7 +22,7 @@ export interface TestLedger {
   /** What the ledger takes for the time. */
   nowMs: number;
   /** The process that asks; its epoch follows its recoveries. */
-  seat: Seat;
+  seat: FencingToken;
   commit(operations: readonly Operation[]): Promise<Result[]>;
   one(operation: Operation): Promise<Result>;
   /** What is wrong in the books. */
@@ -34,11 +34,11 @@ export interface TestLedger {
   close(): Promise<void>;
 }
 
-export const SEAT: Seat = { node: "node_1", epoch: 1, leaseMs: 60_000 };
+export const SEAT: FencingToken = { node: "node_1", epoch: 1, leaseMs: 60_000 };
 
 abstract class BaseLedger implements TestLedger {
   nowMs = NOON;
-  seat: Seat = SEAT;
+  seat: FencingToken = SEAT;
   read: TestLedger["read"] = null;
   query: TestLedger["query"] = null;
   abstract commit(operations: readonly Operation[]): Promise<Result[]>;

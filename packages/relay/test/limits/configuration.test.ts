@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { knownKeys } from "../../src/config/file-schema.ts";
+import { knownKeys } from "../../src/config/file/schema.ts";
 import { fileConfig, fileMistakes } from "../config/files.ts";
 
 const MODELS = "upstreams: { a: { base_url: http://h } }\nmodels: { big: { upstreams: [ { upstream: a } ] } }\n";

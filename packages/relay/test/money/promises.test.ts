@@ -2,7 +2,7 @@
 import { readWrittenPrice } from "@millrace/policy/price-written";
 import OpenAI7 from "openai7";
 import { afterEach, describe, expect, test } from "vitest";
-import { withId } from "../../src/ledger/price-id.ts";
+import { withId } from "../../src/prices/id.ts";
 import { tierForAll } from "../limits/tiers.ts";
 import { call, errorOf, readStream } from "../support/call.ts";
 import { DATABASES } from "../support/databases.ts";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { readWrittenPrice } from "@millrace/policy/price-written";
 import { afterEach, describe, expect, test } from "vitest";
-import { withId } from "../../src/ledger/price-id.ts";
+import { withId } from "../../src/prices/id.ts";
 import { DATABASES } from "../support/databases.ts";
 import { DOLLAR, Shop, SMALL } from "./shop.ts";
 

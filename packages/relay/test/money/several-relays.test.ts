@@ -4,7 +4,7 @@ import { join } from "node:path";
 import pg from "pg";
 import { afterEach, describe, expect, test } from "vitest";
 import { Ledger } from "../../src/ledger/ledger.ts";
-import { Sweeper } from "../../src/store/sweeper.ts";
+import { Sweeper } from "../../src/store/keeper/sweeper.ts";
 import { until } from "../simulator/raw-client.ts";
 import { call, errorOf } from "../support/call.ts";
 import { DATABASES } from "../support/databases.ts";

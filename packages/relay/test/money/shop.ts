@@ -2,7 +2,7 @@
 import { costNanos, priceIn } from "@millrace/policy/price";
 import { readWrittenPrice } from "@millrace/policy/price-written";
 import { expect } from "vitest";
-import { withId } from "../../src/ledger/price-id.ts";
+import { withId } from "../../src/prices/id.ts";
 import type { Scenario } from "../../src/simulator/scenario.ts";
 import { call, MESSAGES } from "../support/call.ts";
 import { SQLITE } from "../support/databases.ts";

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { Config } from "../../src/config/config.ts";
 import { formatMistakes, loadConfig } from "../../src/config/load.ts";
 import { resolveModel } from "../../src/config/resolve-model.ts";
-import { costFor, modelsWithoutPrice, priceFor } from "../../src/ledger/price-book.ts";
+import { costFor, modelsWithoutPrice, priceFor } from "../../src/prices/book.ts";
 import { fileConfig, fileMistakes } from "../config/files.ts";
 import { configOf, KEY } from "../config/routes.ts";
 

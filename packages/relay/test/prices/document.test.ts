@@ -3,8 +3,8 @@ import { formatUsd } from "@millrace/wire/money";
 import { describe, expect, test } from "vitest";
 import { quoted, section, tableRows, textOf } from "../../../../test/house/checkout.ts";
 import { calendarNames } from "@millrace/policy/calendar";
-import { priceFor } from "../../src/ledger/price-book.ts";
-import { tableRows as priceRows } from "../../src/ledger/price-table.ts";
+import { priceFor } from "../../src/prices/book.ts";
+import { tableRows as priceRows } from "../../src/prices/table.ts";
 import { fileConfig, fileMistakes } from "../config/files.ts";
 
 const text = textOf("docs/prices.md");

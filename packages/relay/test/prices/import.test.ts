@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { costNanos, priceIn } from "@millrace/policy/price";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { importedTable, type Import, importPrices } from "../../src/ledger/price-import.ts";
+import { importedTable, type Import, importPrices } from "../../src/prices/import.ts";
 
 function fixture(name: string): Import {
   return importPrices(readFileSync(new URL(`fixtures/${name}`, import.meta.url), "utf8"));

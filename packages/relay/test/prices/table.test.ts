@@ -1,6 +1,6 @@
 import { costNanos, priceIn } from "@millrace/policy/price";
 import { describe, expect, test } from "vitest";
-import { shippedCosts, tableRows } from "../../src/ledger/price-table.ts";
+import { shippedCosts, tableRows } from "../../src/prices/table.ts";
 import { presets } from "../../src/provider/catalogue.ts";
 
 const costs = shippedCosts();

@@ -21,13 +21,13 @@ const vectors = readdirSync(STREAMS)
   .map((name) => JSON.parse(readFileSync(new URL(name, STREAMS), "utf8")) as Expected)
   .filter((expected) => expected.kind === "openai-chat");
 
-function clientRequest(body: string, door: ClientRequest["door"] = "chat"): ClientRequest {
+function clientRequest(body: string, endpoint: ClientRequest["endpoint"] = "chat"): ClientRequest {
   const bytes = Buffer.from(body);
   const scan = scanJson(bytes);
   if (scan.fault !== null) throw new Error("the test's own body is wrong");
   const parsed = JSON.parse(body) as { model: string; stream?: boolean; stream_options?: { include_usage?: boolean } };
   return {
-    door,
+    endpoint,
     body: bytes,
     members: scan.members,
     model: parsed.model,

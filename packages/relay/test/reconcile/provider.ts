@@ -1,7 +1,7 @@
 /** An upstream that keeps its own books: what it bills is known to the token, whatever became of its answers. */
 import { readWrittenPrice } from "@millrace/policy/price-written";
-import { buildPriceBook } from "../../src/ledger/price-book.ts";
-import { withId } from "../../src/ledger/price-id.ts";
+import { buildPriceBook } from "../../src/prices/book.ts";
+import { withId } from "../../src/prices/id.ts";
 import type { Scenario } from "../../src/simulator/scenario.ts";
 import type { SimulatorOptions } from "../../src/simulator/simulator.ts";
 import type { RelaySetup } from "../support/start-relay.ts";

@@ -216,7 +216,7 @@ function requestOf(id: string): Omit<RequestRow, "attempts"> {
     at: Date.parse("2026-10-05T12:00:00Z"),
     accountId: "default",
     keyId: "key_1",
-    door: "chat",
+    endpoint: "chat",
     model: "m",
     upstream: "c",
     upstreamModel: "z",

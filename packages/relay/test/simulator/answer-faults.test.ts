@@ -116,7 +116,7 @@ test("an echo gives the key back in headers, location, text, trailers, errors an
   expect((await chat(await withFault("echo"))).text).toContain(key);
 });
 
-test("faults other than bent streams reach the embeddings and completions doors too", async () => {
+test("faults other than bent streams reach the embeddings and completions endpoints too", async () => {
   expect((await post(await withFault("503"), "embeddings", { input: "a" })).status).toBe(503);
   await expect(post(await withFault("cut=50"), "embeddings", { input: "a" })).rejects.toThrow();
   expect((await post(await withFault("no-done"), "completions", { prompt: "a", stream: true })).text).not.toContain("DONE");
@@ -142,7 +142,7 @@ test("a share meets its part of the requests, the same ones for the same seed", 
   expect(await run(4)).not.toBe(first);
 });
 
-test("rules can be changed while it runs and leave GET doors alone", async () => {
+test("rules can be changed while it runs and leave GET endpoints alone", async () => {
   const simulator = await simulated({ faults: [{ fault: fault("503"), share: 1 }] });
   expect((await chat(simulator)).status).toBe(503);
   expect((await fetch(`${simulator.url}/models`)).status).toBe(200);

@@ -196,7 +196,7 @@ test("a stamp tells a send time on this machine's monotonic clock, in order", as
   expect(Number((stamps[4] ?? 0n) - (stamps[0] ?? 0n))).toBeGreaterThan(15_000_000);
 });
 
-test("the old completions door streams text and ends alike", async () => {
+test("the old completions endpoint streams text and ends alike", async () => {
   const simulator = await simulated({ scenario: { text: "said in full" } });
   const { text } = await post(simulator, "completions", { prompt: "x", stream: true });
   const chunks = chunksOf(text);

@@ -76,7 +76,7 @@ const VALUES: Readonly<Record<string, string>> = {
   linger: "=5ms",
 };
 
-test("after any fault, on any door, the simulator still answers well", async () => {
+test("after any fault, on any endpoint, the simulator still answers well", async () => {
   const simulator = await simulated();
   for (const form of FAULT_FORMS.slice(0, -1)) {
     const name = /^[\w-]+/.exec(form)?.[0] ?? "";

@@ -42,8 +42,8 @@ export interface Reply {
   readonly text: string;
 }
 
-export async function post(simulator: Simulator, door: string, body: object): Promise<Reply> {
-  const response = await fetch(`${simulator.url}/${door}`, {
+export async function post(simulator: Simulator, endpoint: string, body: object): Promise<Reply> {
+  const response = await fetch(`${simulator.url}/${endpoint}`, {
     method: "POST",
     redirect: "manual",
     headers: { "content-type": "application/json", authorization: "Bearer sk-secret-1234" },

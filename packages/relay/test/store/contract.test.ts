@@ -7,7 +7,7 @@ import { newKeyRecord } from "../../src/admission/keys.ts";
 import type { RequestRow } from "../../src/insight/row.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import type { Books } from "../../src/store/open-store.ts";
-import { schemaSteps } from "../../src/store/schema.ts";
+import { schemaSteps } from "../../src/store/schema/schema.ts";
 import { DATABASES } from "../support/databases.ts";
 import type { TestDatabase } from "../support/databases.ts";
 import { row as plainRow } from "./row.ts";

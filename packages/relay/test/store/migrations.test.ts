@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import pg from "pg";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { migratePostgres } from "../../src/store/migrate-postgres.ts";
-import { migrateSqlite } from "../../src/store/migrate-sqlite.ts";
+import { migratePostgres } from "../../src/store/postgres/migrate.ts";
+import { migrateSqlite } from "../../src/store/sqlite/migrate.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import type { Books } from "../../src/store/open-store.ts";
-import { schemaSteps } from "../../src/store/schema.ts";
+import { schemaSteps } from "../../src/store/schema/schema.ts";
 import { sharedPostgres } from "../ledger/stores.ts";
 import { postgresIsDue } from "../support/postgres.ts";
 

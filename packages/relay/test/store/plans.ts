@@ -2,10 +2,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FOR_READING, Session } from "../../src/store/postgres-session.ts";
-import { read } from "../../src/store/sql.ts";
-import type { Dialect, Sql } from "../../src/store/sql.ts";
-import { SqliteRunner } from "../../src/store/sqlite-runner.ts";
+import { FOR_READING, Session } from "../../src/store/postgres/session.ts";
+import { read } from "../../src/store/sql/sql.ts";
+import type { Dialect, Sql } from "../../src/store/sql/sql.ts";
+import { SqliteRunner } from "../../src/store/sqlite/runner.ts";
 import { openSqlite } from "../ledger/sqlite-file.ts";
 import { newPostgresSchema } from "../ledger/stores.ts";
 import { postgresIsDue } from "../support/postgres.ts";

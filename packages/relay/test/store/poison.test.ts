@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RequestRow } from "../../src/insight/row.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import type { Books } from "../../src/store/open-store.ts";
-import { Spool } from "../../src/store/spool.ts";
+import { Spool } from "../../src/store/keeper/spool.ts";
 import { DATABASES } from "../support/databases.ts";
 import type { TestDatabase } from "../support/databases.ts";
 import { row } from "./row.ts";

@@ -1,13 +1,13 @@
 /** By which index each filter of the list of requests finds its rows, as the database itself says, and that it finds the right ones. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Moment, RequestFilter } from "../../src/control/ports.ts";
-import { RequestsWish } from "../../src/control/requests.ts";
+import { RequestsQuery } from "../../src/control/resources/requests.ts";
 import type { StoredRequest } from "../../src/insight/request-file.ts";
-import { CONTROL_QUERIES } from "../../src/store/control-queries.ts";
-import { REQUESTS, storedRequest } from "../../src/store/request-rows.ts";
-import { insertRows } from "../../src/store/sql.ts";
-import type { Dialect, Sql } from "../../src/store/sql.ts";
-import { columnsOf, valuesOf } from "../../src/store/sql-shape.ts";
+import { CONTROL_QUERIES } from "../../src/store/queries/control.ts";
+import { REQUESTS, storedRequest } from "../../src/store/tables/request-rows.ts";
+import { insertRows } from "../../src/store/sql/sql.ts";
+import type { Dialect, Sql } from "../../src/store/sql/sql.ts";
+import { columnsOf, valuesOf } from "../../src/store/sql/shape.ts";
 import { transaction } from "../../src/store/transaction.ts";
 import { PLACES, planOf } from "./plans.ts";
 import type { Place } from "./plans.ts";
@@ -73,7 +73,7 @@ test("the filters here are those that the route has", () => {
     from: "fromMs",
     to: "toMs",
   };
-  const offered = Object.keys(RequestsWish.shape).filter((name) => name !== "limit" && name !== "cursor");
+  const offered = Object.keys(RequestsQuery.shape).filter((name) => name !== "limit" && name !== "cursor");
   expect(offered.map((name) => route[name] ?? name).toSorted()).toEqual(NAMES.toSorted());
 });
 

@@ -9,7 +9,7 @@ export function row(id: string, more: Partial<RequestRow> = {}): RequestRow {
     at: 1_790_000_000_000,
     accountId: "default",
     keyId: "key_1",
-    door: "chat",
+    endpoint: "chat",
     model: "m",
     upstream: "a",
     upstreamModel: "m",

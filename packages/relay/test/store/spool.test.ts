@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { spoolLines } from "../../src/store/spool-lines.ts";
-import type { SpoolLine } from "../../src/store/spool-lines.ts";
-import { Spool } from "../../src/store/spool.ts";
-import type { Fate, SpoolEntry } from "../../src/store/spool.ts";
+import { spoolLines } from "../../src/store/keeper/spool-lines.ts";
+import type { SpoolLine } from "../../src/store/keeper/spool-lines.ts";
+import { Spool } from "../../src/store/keeper/spool.ts";
+import type { Fate, SpoolEntry } from "../../src/store/keeper/spool.ts";
 import { row } from "./row.ts";
 
 let directory: string;

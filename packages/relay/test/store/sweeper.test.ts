@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Operation, Result } from "../../src/ledger/operation.ts";
 import type { Store } from "../../src/store/store.ts";
-import { Sweeper } from "../../src/store/sweeper.ts";
+import { Sweeper } from "../../src/store/keeper/sweeper.ts";
 
 describe("who is taken for dead", () => {
   const OK: Result = { ok: true, isRepeat: false, balances: null, hold: null, recovery: { epoch: 1, holds: [] } };

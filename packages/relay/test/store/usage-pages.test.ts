@@ -1,9 +1,9 @@
 /** Pages of sums are read in slices of time: together they are all sums, each once and in order, however dense or far apart. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { UsageQuestion, UsageSum } from "../../src/control/ports.ts";
-import { CONTROL_QUERIES } from "../../src/store/control-queries.ts";
-import type { Dialect } from "../../src/store/sql.ts";
-import { commitWrites } from "../../src/store/writes.ts";
+import { CONTROL_QUERIES } from "../../src/store/queries/control.ts";
+import type { Dialect } from "../../src/store/sql/sql.ts";
+import { commitWrites } from "../../src/store/tables/writes.ts";
 import { PLACES } from "./plans.ts";
 import type { Place } from "./plans.ts";
 import { row } from "./row.ts";

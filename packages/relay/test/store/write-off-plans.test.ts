@@ -1,10 +1,10 @@
 /** Charges that could not be taken whole are few among the holds, and are found without looking at the others. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Operation } from "../../src/ledger/operation.ts";
-import { CONTROL_QUERIES } from "../../src/store/control-queries.ts";
-import { commitBatch } from "../../src/store/ledger-commit.ts";
-import { sumWriteOffs, writeOffsOfSums } from "../../src/store/write-offs.ts";
-import type { Dialect } from "../../src/store/sql.ts";
+import { CONTROL_QUERIES } from "../../src/store/queries/control.ts";
+import { commitBatch } from "../../src/store/ledger/commit.ts";
+import { sumWriteOffs, writeOffsOfSums } from "../../src/store/tables/write-offs.ts";
+import type { Dialect } from "../../src/store/sql/sql.ts";
 import { credit, hold, NOON, settle } from "../ledger/operations.ts";
 import { PLACES, planOf } from "./plans.ts";
 import type { Place } from "./plans.ts";

@@ -5,7 +5,7 @@ import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
-import { BIGINT_TYPES } from "../../src/store/postgres-session.ts";
+import { BIGINT_TYPES } from "../../src/store/postgres/session.ts";
 import { freePort } from "./free-port.ts";
 
 export interface TestPostgres {

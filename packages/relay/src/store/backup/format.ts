@@ -2,10 +2,10 @@
  * What is in a backup: JSON, one document a line, in gzip. A head; for each table its name and then its rows as lists; the
  * lines of the spool file; a tail with the SHA-256 of all that comes before it. The same for both kinds of database.
  */
-import type { Column, Dialect, SqlValue } from "../sql.ts";
+import type { Column, Dialect, SqlValue } from "../sql/sql.ts";
 import { layoutOf } from "./layout.ts";
 import type { TableLayout } from "./layout.ts";
-import { versionFault } from "../schema.ts";
+import { versionFault } from "../schema/schema.ts";
 
 const FORMAT = 1;
 

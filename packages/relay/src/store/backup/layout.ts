@@ -3,9 +3,9 @@
  * that a step adds cannot be forgotten in a backup.
  */
 import { DatabaseSync } from "node:sqlite";
-import { migrateSqlite } from "../migrate-sqlite.ts";
-import { versionIn } from "../schema.ts";
-import type { Column, Dialect, SqlType } from "../sql.ts";
+import { migrateSqlite } from "../sqlite/migrate.ts";
+import { versionIn } from "../schema/schema.ts";
+import type { Column, Dialect, SqlType } from "../sql/sql.ts";
 
 export interface TableLayout {
   readonly name: string;

@@ -1,5 +1,5 @@
 /** A connection to PostgreSQL for work that takes as long as it takes. */
-import { Session } from "../postgres-session.ts";
+import { Session } from "../postgres/session.ts";
 
 /** Of one statement: indexes of a large table, or the audit of its ledger. */
 const STATEMENT_WITHIN_MS = 60 * 60_000;

@@ -1,8 +1,8 @@
 /** A PostgreSQL database as a backup reads it, beside relays that may be writing it: one transaction sees one state. */
-import type { Session } from "../postgres-session.ts";
-import { versionFault } from "../schema.ts";
-import { read } from "../sql.ts";
-import type { SqlValue } from "../sql.ts";
+import type { Session } from "../postgres/session.ts";
+import { versionFault } from "../schema/schema.ts";
+import { read } from "../sql/sql.ts";
+import type { SqlValue } from "../sql/sql.ts";
 import type { CountedTable, Head } from "./format.ts";
 import { layoutOf } from "./layout.ts";
 import type { TableLayout } from "./layout.ts";

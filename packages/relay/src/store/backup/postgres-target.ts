@@ -1,11 +1,11 @@
 /** New tables in PostgreSQL, made and filled in one transaction. */
-import { walkAudit } from "../audit-walk.ts";
-import { auditLedger } from "../ledger-audit.ts";
-import { assertServer, lockSchema, makeSteps } from "../migrate-postgres.ts";
-import type { Session } from "../postgres-session.ts";
-import { schemaSteps } from "../schema.ts";
-import { insertRows, read } from "../sql.ts";
-import type { SqlValue } from "../sql.ts";
+import { walkAudit } from "../tables/audit-walk.ts";
+import { auditLedger } from "../ledger/audit.ts";
+import { assertServer, lockSchema, makeSteps } from "../postgres/migrate.ts";
+import type { Session } from "../postgres/session.ts";
+import { schemaSteps } from "../schema/schema.ts";
+import { insertRows, read } from "../sql/sql.ts";
+import type { SqlValue } from "../sql/sql.ts";
 import { layoutOf } from "./layout.ts";
 import type { TableLayout } from "./layout.ts";
 import { nameOf, openPatient } from "./postgres-open.ts";

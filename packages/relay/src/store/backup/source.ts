@@ -1,5 +1,5 @@
 /** A database as a backup reads it: one state of it, whatever is written meanwhile. */
-import type { SqlValue } from "../sql.ts";
+import type { SqlValue } from "../sql/sql.ts";
 import type { Head } from "./format.ts";
 import type { TableLayout } from "./layout.ts";
 

@@ -3,8 +3,8 @@
  * the database meanwhile is then in the backup twice rather than not at all, and it is stored once by its id.
  */
 import { closeSync, createReadStream, fstatSync, openSync } from "node:fs";
-import { spoolLines } from "../spool-lines.ts";
-import { isSpoolEntry } from "../spool.ts";
+import { spoolLines } from "../keeper/spool-lines.ts";
+import { isSpoolEntry } from "../keeper/spool.ts";
 
 export interface SpoolCopy {
   lines(): AsyncIterable<string>;

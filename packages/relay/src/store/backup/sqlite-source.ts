@@ -1,8 +1,8 @@
 /** A SQLite database as a backup reads it, beside a relay that may be writing it: a read transaction sees one state. */
 import { existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { versionFault } from "../schema.ts";
-import type { SqlValue } from "../sql.ts";
+import { versionFault } from "../schema/schema.ts";
+import type { SqlValue } from "../sql/sql.ts";
 import type { Head } from "./format.ts";
 import { layoutOf } from "./layout.ts";
 import type { TableLayout } from "./layout.ts";

@@ -1,0 +1,276 @@
+/**
+ * What a request costs its account: money is set aside before any upstream is asked, and what was used is taken from it
+ * before the answer's last frame leaves. Budgets of keys and Idempotency-Keys hang on the same hold, so accounts that do not
+ * pay have one, too, where one of them is named.
+ */
+import { createHash } from "node:crypto";
+import { costNanos } from "@millrace/policy/price";
+import type { BilledUsage, PriceAt, PriceVersion } from "@millrace/policy/price";
+import { holdNanos } from "@millrace/policy/price-hold";
+import { formatUsd, nanos } from "@millrace/wire/money";
+import type { Account } from "../admission/accounts.ts";
+import { budgetIdOf } from "../admission/keys.ts";
+import type { KeyBudget, KeyRecord } from "../admission/keys.ts";
+import type { Model } from "../config/config.ts";
+import type { Ending, RequestRow } from "../insight/row.ts";
+import { lesser } from "../ledger/nanos.ts";
+import type { HoldMode } from "../ledger/state.ts";
+import type { Operation, OperationOf, Refused, Result } from "../ledger/operation.ts";
+import type { ClientRequest } from "../provider/provider.ts";
+import { clampRetryAfter, relayError } from "./failure.ts";
+import type { RelayError } from "./failure.ts";
+
+/** What the hot path needs of money. */
+export interface BillingPort {
+  /** Null when nothing is known of what the model costs its accounts. */
+  priceOf(model: Model, instantMs: number): PriceAt | null;
+  /** What an upstream's own tokens cost us, or null. */
+  costOf(upstream: string, upstreamModel: string, instantMs: number): PriceAt | null;
+  /** Keeps a version for receipts; false when it could not be stored. */
+  pin(version: PriceVersion): Promise<boolean>;
+  ask(operation: Operation): Promise<Result>;
+}
+
+/** What is asked for money. */
+export interface BillAsk {
+  readonly id: string;
+  readonly at: number;
+  readonly account: Account;
+  readonly key: KeyRecord;
+  readonly request: ClientRequest;
+  readonly model: Model;
+  readonly mediaBytes: number;
+  /** The client's own name for this request, or null. */
+  readonly idempotencyKey: string | null;
+}
+
+/** A hold that stands, null where none is needed, or the reason why there is none. */
+export type Opened = { readonly ok: true; readonly bill: Bill | null } | { readonly ok: false; readonly error: RelayError };
+
+/** Tokens of an answer whose request says no maximum. */
+const OUTPUT_TOKENS_DEFAULT = 8_192;
+/** A sliding hold is for so many tokens of output more than there are. */
+const WINDOW_TOKENS = 2_048;
+/** A prompt's tokens are taken to be no more than one for every two bytes, and this much for what the upstream adds. */
+const INPUT_BYTES_PER_TOKEN = 2;
+const INPUT_TOKENS_EXTRA = 64;
+/** The same for images and sounds that stand in the body as base64. */
+const MEDIA_BYTES_PER_TOKEN = 256;
+const RETRY_AFTER_S = 5;
+/** Where nothing is charged there is no price to name. */
+const NO_PRICE = "none";
+
+/** Sets the request's upper bound aside. Nothing may be sent to an upstream before this has answered. */
+export async function openBill(billing: BillingPort, asked: BillAsk): Promise<Opened> {
+  const { account, key, model, idempotencyKey } = asked;
+  const budgets = key.budgets ?? [];
+  const isCounted = account.isMetered || budgets.length > 0;
+  if (!isCounted && idempotencyKey === null) return { ok: true, bill: null };
+  const price = isCounted ? billing.priceOf(model, asked.at) : null;
+  if (isCounted && price === null) return { ok: false, error: noPrice(model.name, account.isMetered) };
+  if (price !== null && !(await billing.pin(price.version))) return { ok: false, error: unavailable() };
+  const scope = scopeOf(asked);
+  const amountNanos = price === null ? 0n : amountOf(price, scope, scope.outputTokens);
+  const result = await billing.ask({
+    kind: "hold",
+    id: asked.id,
+    accountId: account.id,
+    keyId: key.id,
+    model: model.name,
+    amountNanos,
+    mode: scope.mode,
+    isMetered: account.isMetered,
+    budgetIds: budgets.map((budget) => budgetIdOf(key.id, budget.period)),
+    priceId: price?.version.id ?? NO_PRICE,
+    ...(idempotencyKey === null ? {} : { idempotency: { key: idempotencyKey, bodySha256: digestOf(asked.request) } }),
+  });
+  return result.ok
+    ? { ok: true, bill: new Bill(billing, asked.id, price, scope, amountNanos) }
+    : { ok: false, error: refusalOf(result, budgets) };
+}
+
+/** The body and the endpoint it came to: the same key for anything else is a mistake. */
+function digestOf({ endpoint, body }: ClientRequest): string {
+  return createHash("sha256").update(`${endpoint}\n`).update(body).digest("hex");
+}
+
+/** How far a hold reaches. */
+interface Scope {
+  readonly mode: HoldMode;
+  readonly inputMax: number;
+  /** Of the first hold. */
+  readonly outputTokens: number;
+  /** The most that the hold may grow to. */
+  readonly outputMax: number;
+}
+
+function scopeOf({ request, model, mediaBytes }: BillAsk): Scope {
+  const text = Math.ceil((request.body.length - mediaBytes) / INPUT_BYTES_PER_TOKEN);
+  const inputMax = text + Math.ceil(mediaBytes / MEDIA_BYTES_PER_TOKEN) + INPUT_TOKENS_EXTRA;
+  if (request.endpoint === "embeddings") return { mode: "full", inputMax, outputTokens: 0, outputMax: 0 };
+  const said = request.outputTokensMax === null ? null : request.outputTokensMax * request.answersMax;
+  // Where nobody says a maximum, a stream that outgrows its hold has to wait until the hold has grown, too.
+  const outputMax = said ?? Number.POSITIVE_INFINITY;
+  if (model.hold === "sliding" && request.isStream)
+    return { mode: "sliding", inputMax, outputTokens: Math.min(outputMax, WINDOW_TOKENS), outputMax };
+  const whole = said ?? (model.outputTokensMax ?? OUTPUT_TOKENS_DEFAULT) * request.answersMax;
+  return { mode: "full", inputMax, outputTokens: whole, outputMax };
+}
+
+function amountOf(price: PriceAt, { inputMax }: Scope, outputMax: number): bigint {
+  return holdNanos(price.version, { inputMax, outputMax });
+}
+
+function noPrice(model: string, isMetered: boolean): RelayError {
+  const who = isMetered ? "an account that pays" : "a key with a budget";
+  return relayError("model_not_allowed", `The model ${JSON.stringify(model)} has no price, so ${who} cannot use it.`, { param: "model" });
+}
+
+function unavailable(): RelayError {
+  return relayError("store_unavailable", "Money cannot be set aside right now; nothing was sent and nothing is charged.", {
+    retryAfterS: RETRY_AFTER_S,
+  });
+}
+
+function refusalOf(refused: Refused, budgets: readonly KeyBudget[] = []): RelayError {
+  switch (refused.code) {
+    case "insufficient_credits": {
+      const available = refused.availableNanos === undefined ? "" : ` There are ${formatUsd(nanos(refused.availableNanos))} USD left.`;
+      return relayError("insufficient_credits", `The account's credit does not cover what this request could cost.${available}`, {
+        shouldRetry: false,
+      });
+    }
+    // More than any balance can be.
+    case "invalid_amount":
+      return relayError("insufficient_credits", "This request could cost more than any account can have.", { shouldRetry: false });
+    case "budget_exceeded":
+      return budgetError(refused, budgets);
+    case "idempotency_in_progress":
+      return relayError("idempotency_in_progress", "A request with this Idempotency-Key is still running.", { retryAfterS: 1 });
+    case "idempotency_mismatch":
+      return relayError("idempotency_mismatch", "This Idempotency-Key was used for another request: use a new one.", {
+        param: "idempotency-key",
+        shouldRetry: false,
+      });
+    case "idempotency_finished": {
+      const which = refused.hold === undefined ? "" : `, ${refused.hold.id},`;
+      const message = `The request${which} with this Idempotency-Key is over and its answer is not kept. Nothing more is charged; use a new key to ask again.`;
+      return relayError("stream_lost", message, { shouldRetry: false });
+    }
+    case "account_suspended":
+    case "account_unknown":
+      return relayError("account_suspended", "This account has no open wallet.");
+    default:
+      return unavailable();
+  }
+}
+
+function budgetError({ budget, availableNanos }: Refused, budgets: readonly KeyBudget[]): RelayError {
+  const period = budget?.id.slice(budget.id.lastIndexOf(":") + 1) ?? "its";
+  const left = formatUsd(nanos(availableNanos === undefined || availableNanos < 0n ? 0n : availableNanos));
+  const resetsAtMs = budget?.resetsAtMs ?? null;
+  const waitMs = resetsAtMs === null ? Number.POSITIVE_INFINITY : resetsAtMs - Date.now();
+  const until = resetsAtMs === null ? "" : ` It begins anew at ${new Date(resetsAtMs).toISOString()}.`;
+  const words = period === "total" ? "budget" : `budget of a ${period}`;
+  const cap = budgets.find((each) => each.period === period)?.capNanos;
+  const resetMs = resetsAtMs === null ? null : Math.max(0, waitMs);
+  const limit = cap === undefined ? null : formatUsd(nanos(BigInt(cap)));
+  return relayError("budget_exceeded", `This key's ${words} has ${left} USD left, and this request could cost more.${until}`, {
+    retryAfterS: clampRetryAfter(Math.min(waitMs, 60_000)),
+    ...(limit === null ? {} : { quota: { kind: "budget", limit, remaining: left, resetMs } }),
+    ...(waitMs > 60_000 ? { shouldRetry: false } : {}),
+  });
+}
+
+export class Bill {
+  readonly #billing: BillingPort;
+  readonly #id: string;
+  readonly #price: PriceAt | null;
+  readonly #scope: Scope;
+  /** What is set aside by now, and for how many tokens of output. */
+  #heldNanos: bigint;
+  #heldTokens: number;
+
+  constructor(billing: BillingPort, id: string, price: PriceAt | null, scope: Scope, heldNanos: bigint) {
+    this.#billing = billing;
+    this.#id = id;
+    this.#price = price;
+    this.#scope = scope;
+    this.#heldTokens = scope.outputTokens;
+    this.#heldNanos = heldNanos;
+  }
+
+  /** Version of the price that the hold was made with; the settlement uses the same. Null where nothing is counted. */
+  get priceId(): string | null {
+    return this.#price?.version.id ?? null;
+  }
+
+  /** Tokens of output that the hold is for; null when it is for all there can be. */
+  get coveredTokens(): number | null {
+    return this.#scope.outputTokens < this.#scope.outputMax ? this.#scope.outputTokens : null;
+  }
+
+  /**
+   * Sets more aside, for so many tokens of output in all and a window beyond; where that is refused and these are more than
+   * are covered, for these alone.
+   * @returns the tokens that are covered, Infinity when it is for all there can be, or the refusal.
+   */
+  async extend(outputTokens: number): Promise<number | Refused> {
+    const wide = await this.#extendTo(outputTokens + WINDOW_TOKENS);
+    return typeof wide === "number" || outputTokens <= this.#heldTokens ? wide : this.#extendTo(outputTokens);
+  }
+
+  async #extendTo(outputTokens: number): Promise<number | Refused> {
+    const { outputMax } = this.#scope;
+    const covered = Math.min(outputTokens, outputMax);
+    if (this.#price !== null) {
+      const toNanos = amountOf(this.#price, this.#scope, covered);
+      const result = await this.#billing.ask({ kind: "extend", id: this.#id, toNanos });
+      if (!result.ok) return result;
+      this.#heldNanos = toNanos;
+    }
+    this.#heldTokens = covered;
+    return covered >= outputMax ? Number.POSITIVE_INFINITY : covered;
+  }
+
+  /** Notes what would be charged if this process died now. */
+  checkpoint(seq: number, usage: BilledUsage): Promise<Result> {
+    return this.#billing.ask({
+      kind: "checkpoint",
+      id: this.#id,
+      seq,
+      inputTokens: usage.input,
+      outputTokens: usage.output,
+      chargeNanos: this.#costOf(usage),
+    } satisfies OperationOf<"checkpoint">);
+  }
+
+  /**
+   * How the hold ends: at the price of what was used, or at nothing where no upstream had worked. Our own estimate is never
+   * charged above what was set aside.
+   */
+  endingOf({ usage, basis, endReason }: Pick<RequestRow, "usage" | "basis" | "endReason">): Ending {
+    if (basis === "none") return { kind: "void", id: this.#id, endReason };
+    const costNanos = this.#costOf(usage);
+    return {
+      kind: "settle",
+      id: this.#id,
+      costNanos: basis === "exact" ? costNanos : lesser(costNanos, this.#heldNanos),
+      basis,
+      inputTokens: usage.input,
+      outputTokens: usage.output,
+      endReason,
+    };
+  }
+
+  #costOf(usage: BilledUsage): bigint {
+    return this.#price === null ? 0n : costNanos(this.#price, usage);
+  }
+}
+
+/** What a client is told when its running stream cannot be paid for any further. */
+export function extensionError(refused: Refused): RelayError {
+  const error = refusalOf(refused);
+  if (error.code === "insufficient_credits" || error.code === "budget_exceeded") return error;
+  return relayError("store_unavailable", "No more money can be set aside for this answer right now; what was sent is charged.");
+}

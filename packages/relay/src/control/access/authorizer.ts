@@ -1,0 +1,81 @@
+/** What stands before every route of the control plane: host, credential, table, role, origin. Denies by default. */
+import type { IncomingMessage } from "node:http";
+import type { Caller } from "./caller.ts";
+import type { Authenticator } from "./authenticator.ts";
+import { crossSiteFault, foreignPageFault } from "./origin.ts";
+import { Refusal } from "../http/refusal.ts";
+import type { Route } from "../http/route.ts";
+
+export interface GateParts {
+  /** The relay listens on loopback: only loopback names may stand in `Host`, so that no web page can reach it by a name of its own. */
+  readonly isLoopback: boolean;
+  /** Where a request comes from, as far as it can be trusted. */
+  readonly addressOf: (request: IncomingMessage) => string;
+}
+
+/** A route is reached with its caller; those that anyone may ask have none. */
+export type Admitted =
+  | { readonly ok: true; readonly caller: Caller | null; readonly address: string }
+  | { readonly ok: false; readonly refusal: Refusal };
+
+const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i;
+
+export class Authorizer {
+  readonly #parts: GateParts;
+  readonly #authenticator: Authenticator;
+  /** The routes of each address, by what the address looks like. */
+  readonly #places: readonly { readonly pattern: RegExp; readonly routes: ReadonlyMap<string, Route> }[];
+
+  constructor(routes: readonly Route[], authenticator: Authenticator, parts: GateParts) {
+    this.#parts = parts;
+    this.#authenticator = authenticator;
+    this.#places = [...Map.groupBy(routes, (route) => route.path)].map(([path, here]) => ({
+      pattern: patternOf(path),
+      routes: new Map(here.map((route) => [route.method, route])),
+    }));
+  }
+
+  /** Reads nothing but the head. */
+  async admit(request: IncomingMessage, nowMs: number): Promise<Admitted> {
+    const { host } = request.headers;
+    const method = request.method ?? "";
+    if (this.#parts.isLoopback && !LOOPBACK_HOST.test(host ?? ""))
+      return no(new Refusal("misdirected_request", "This address is served under loopback names only."));
+    const path = /^[^?]*/.exec(request.url ?? "")?.[0] ?? "";
+    const place = this.#places.find(({ pattern }) => pattern.test(path));
+    const route = place?.routes.get(method);
+    const address = this.#parts.addressOf(request);
+    if (route?.roles === "anyone") return passed(request, null, address, foreignPageFault(request.headers));
+
+    const caller = await this.#authenticator.identify(request, address, nowMs);
+    if (caller instanceof Refusal) return no(caller);
+    if (place === undefined) return no(new Refusal("route_unknown", "There is nothing at this address."));
+    if (route === undefined) {
+      const allow = [...place.routes.keys()].join(", ");
+      return no(new Refusal("method_not_allowed", `This address takes ${allow}.`, { allow }));
+    }
+    if (!mayUse(caller, route)) return no(new Refusal("role_not_allowed", `The role ${caller.role} may not do this.`));
+    return passed(request, caller, address, caller.session === null ? null : crossSiteFault(method, request.headers));
+  }
+}
+
+function mayUse(caller: Caller, route: Route): boolean {
+  return route.roles !== "anyone" && route.roles.includes(caller.role);
+}
+
+/** An id is a word: what is not one reaches no handler. */
+function patternOf(path: string): RegExp {
+  return new RegExp(`^${path.replaceAll(".", String.raw`\.`).replace("{id}", String.raw`\w{1,64}`)}$`);
+}
+
+function no(refusal: Refusal): Admitted {
+  return { ok: false, refusal };
+}
+
+function passed(request: IncomingMessage, caller: Caller | null, address: string, siteFault: string | null): Admitted {
+  if (siteFault !== null) return no(new Refusal("cross_site", siteFault));
+  const encoding = request.headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity")
+    return no(new Refusal("unsupported_media_type", "Encoded request bodies are not accepted."));
+  return { ok: true, caller, address };
+}

@@ -1,0 +1,96 @@
+/** What the attempts at one upstream used, by UTC day and upstream model: to be held against what its provider bills. */
+import { dayOf } from "@millrace/policy/usage-day";
+import * as z from "zod";
+import { pageOf, pageQuery, sliceOf, USAGE_PLACE } from "../http/page.ts";
+import type { Page } from "../http/page.ts";
+import type { ControlStore, UpstreamSum } from "../ports.ts";
+import { Refusal } from "../http/refusal.ts";
+import { shownTokens } from "./requests.ts";
+import { instant, moneyOrNull, moneyOrNullShape } from "../http/shapes.ts";
+
+const DAY_MS = 86_400_000;
+const USUAL_DAYS = 30;
+const DAYS_MAX = 100;
+
+export const UpstreamUsageQuery = z.strictObject({
+  ...pageQuery,
+  upstream: z.string().min(1).max(256),
+  from: instant.optional(),
+  to: instant.optional(),
+});
+
+export const UpstreamUsageShape = z.strictObject({
+  day: z.iso.date(),
+  upstream: z.string(),
+  upstream_model: z.string(),
+  attempts: z.number().int(),
+  /** Attempts that the upstream may have worked on, and bill, although it told no usage. */
+  without_usage: z.number().int(),
+  input_tokens: z.number().int(),
+  cached_input_tokens: z.number().int(),
+  cache_write_tokens: z.number().int(),
+  output_tokens: z.number().int(),
+  reasoning_tokens: z.number().int(),
+  ...moneyOrNullShape("cost"),
+});
+
+interface DaySum extends UpstreamSum {
+  readonly dayMs: number;
+}
+
+export class UpstreamUsage {
+  readonly #store: Pick<ControlStore, "upstreamDay">;
+
+  constructor(store: Pick<ControlStore, "upstreamDay">) {
+    this.#store = store;
+  }
+
+  /** From the beginning of the day that `from` is in, until `to`. */
+  async sums(wish: z.output<typeof UpstreamUsageQuery>): Promise<Page<z.output<typeof UpstreamUsageShape>>> {
+    const toMs = wish.to ?? Date.now();
+    const from = wish.from ?? toMs - USUAL_DAYS * DAY_MS;
+    if (from >= toMs || toMs - from > DAYS_MAX * DAY_MS)
+      throw new Refusal("invalid_request", `These sums reach over at most ${DAYS_MAX} days, and begin before they end.`);
+    return pageOf(
+      await this.#slice(wish, startOfDay(from), toMs),
+      wish,
+      USAGE_PLACE,
+      ({ dayMs, upstreamModel }) => ({ atMs: dayMs, group: upstreamModel }),
+      (row) => shownSum(wish.upstream, row),
+    );
+  }
+
+  /** A query for each day: these sums are made from rows, and no query may keep the others waiting for long. */
+  async #slice(wish: z.output<typeof UpstreamUsageQuery>, firstMs: number, toMs: number): Promise<DaySum[]> {
+    const { after, limit } = sliceOf(wish, USAGE_PLACE);
+    const rows: DaySum[] = [];
+    const startMs = Math.max(firstMs, after === null ? firstMs : startOfDay(after.atMs));
+    for (let dayMs = startMs; dayMs < toMs && rows.length < limit; dayMs += DAY_MS) {
+      const sums = await this.#store.upstreamDay({
+        upstream: wish.upstream,
+        fromMs: dayMs,
+        toMs: Math.min(dayMs + DAY_MS, toMs),
+        afterModel: after?.atMs === dayMs ? after.group : null,
+        limit: limit - rows.length,
+      });
+      rows.push(...sums.map((sum) => ({ ...sum, dayMs })));
+    }
+    return rows;
+  }
+}
+
+function startOfDay(ms: number): number {
+  return ms - (ms % DAY_MS);
+}
+
+function shownSum(upstream: string, row: DaySum): z.output<typeof UpstreamUsageShape> {
+  return {
+    day: dayOf(row.dayMs),
+    upstream,
+    upstream_model: row.upstreamModel,
+    attempts: row.attempts,
+    without_usage: row.withoutUsage,
+    ...shownTokens(row),
+    ...moneyOrNull("cost", row.costNanos),
+  };
+}

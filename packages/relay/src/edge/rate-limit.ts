@@ -1,0 +1,111 @@
+/** Limits as clients meet them: the headers of every answer, and the refusals. */
+import type { ServerResponse } from "node:http";
+import type { LimitQuota, LimitSet, LimitStanding } from "@millrace/policy/limit";
+import { WINDOW_WAIT_MS_MAX } from "@millrace/policy/limit-window";
+import type { Lease, LimitedParty, Limiter, Refused } from "../admission/limits.ts";
+import type { KeyRecord } from "../admission/keys.ts";
+import type { Exchange } from "../chat/answer.ts";
+import { clampRetryAfter, relayError } from "../chat/failure.ts";
+import type { RelayError } from "../chat/failure.ts";
+import { estimateInput } from "../chat/record.ts";
+import type { ClientRequest } from "../provider/provider.ts";
+
+/** What the edge knows of limits. */
+export interface LimitParts {
+  readonly limiter: Limiter;
+  /** Name of an account's tier; null is the default one. */
+  readonly tierOf: (accountId: string) => string | null;
+  /** A key's own limits beside those of its account. */
+  readonly keyLimitsOf?: (key: KeyRecord) => LimitSet | undefined;
+}
+
+/** Where the client says nothing of it, an answer is taken to have so many tokens until it is over. */
+const OUTPUT_TOKENS_GUESS = 1_000;
+const RETRY_AFTER_MS_MAX = 60_000;
+
+/** May the key's account use this model? */
+export function tierAllows(parts: LimitParts, key: KeyRecord, model: string): boolean {
+  return parts.limiter.allowsModel(parts.tierOf(key.accountId), model);
+}
+
+/** Puts what is left into the answer's headers, whatever the answer will be. */
+export function showStanding(response: ServerResponse, parts: LimitParts, key: KeyRecord, model?: string): void {
+  const party = partyOf(parts, key);
+  const standing = parts.limiter.standing(model === undefined ? party : { ...party, model }, performance.now());
+  for (const [name, value] of Object.entries(standingHeaders(standing))) response.setHeader(name, value);
+}
+
+export type Entry = { readonly ok: true; readonly lease: Lease } | { readonly ok: false; readonly error: RelayError };
+
+/** Asks the limits once, for everything that the request is going to use. */
+export function enter(
+  parts: LimitParts,
+  key: KeyRecord,
+  asked: { readonly request: ClientRequest; readonly textBytes: number },
+  isAlive: () => boolean,
+): Entry {
+  const party = { ...partyOf(parts, key), model: asked.request.model };
+  const tokensMin = parts.limiter.isLimited(party) ? estimateInput(asked) : 0;
+  const estimatedTokens = tokensMin + estimateOutput(asked.request);
+  const admission = parts.limiter.admit({ ...party, estimatedTokens, tokensMin, nowMs: performance.now(), isAlive });
+  return admission.ok ? admission : { ok: false, error: refusalError(admission.refused) };
+}
+
+/** The request has its row. Who got an error has it by now, and may come again before the row is on disk. */
+export function settleLease(lease: Lease, row: Parameters<NonNullable<Exchange["onRow"]>>[0]): void {
+  lease.settle(row.usage.input + row.usage.output);
+  if (row.errorCode !== null) lease.release();
+}
+
+function partyOf(parts: LimitParts, key: KeyRecord): LimitedParty {
+  return { accountId: key.accountId, tier: parts.tierOf(key.accountId), keyId: key.id, keyLimits: parts.keyLimitsOf?.(key) };
+}
+
+function estimateOutput(request: ClientRequest): number {
+  return request.endpoint === "embeddings" ? 0 : (request.outputTokensMax ?? OUTPUT_TOKENS_GUESS) * request.answersMax;
+}
+
+function refusalError(refused: Refused): RelayError {
+  switch (refused.kind) {
+    case "limit":
+      return limitError(refused);
+    case "tier_unknown":
+      return relayError("overloaded", "The tier of this account is not among those that are configured.", { shouldRetry: false });
+    case "crowded":
+      return relayError("overloaded", "The relay keeps count of as many accounts as it may.", { retryAfterS: 1 });
+  }
+}
+
+function limitError({ name, dimension, limit, waitMs }: Extract<Refused, { kind: "limit" }>): RelayError {
+  const code = dimension === "in_flight" ? "too_many_in_flight" : "rate_limited";
+  const retryAfterMs = Math.min(Math.max(1, Math.ceil(waitMs)), RETRY_AFTER_MS_MAX);
+  const wait = { retryAfterS: clampRetryAfter(retryAfterMs), retryAfterMs };
+  if (waitMs > WINDOW_WAIT_MS_MAX)
+    return relayError(code, `The limit ${name} is ${limit}, and this request alone is larger.`, { ...wait, shouldRetry: false });
+  if (dimension === "in_flight") {
+    const quota = { kind: "in-flight", limit: String(limit), remaining: "0", resetMs: retryAfterMs } as const;
+    return relayError(code, `The limit ${name} is ${limit}: so many requests are running. Let one end first.`, { ...wait, quota });
+  }
+  return relayError(code, `The limit ${name} is ${limit} in any minute. There is room again in ${durationText(waitMs)}.`, wait);
+}
+
+function standingHeaders({ requests, tokens }: LimitStanding): Record<string, string> {
+  return { ...quotaHeaders("requests", requests), ...quotaHeaders("tokens", tokens) };
+}
+
+function quotaHeaders(kind: "requests" | "tokens", quota: LimitQuota | null): Record<string, string> {
+  if (quota === null) return {};
+  return {
+    [`x-ratelimit-limit-${kind}`]: String(quota.limit),
+    [`x-ratelimit-remaining-${kind}`]: String(quota.remaining),
+    [`x-ratelimit-reset-${kind}`]: durationText(quota.resetMs),
+  };
+}
+
+/** As OpenAI writes it: `120ms`, `1s`, `6m0s`; rounded up. */
+export function durationText(ms: number): string {
+  const whole = Math.ceil(ms);
+  if (whole > 0 && whole < 1000) return `${whole}ms`;
+  const seconds = Math.ceil(whole / 1000);
+  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+}

@@ -1,0 +1,201 @@
+/** A working copy of the state: operations change it in order, and in the end it says what changed. */
+import type { Nanos } from "./nanos.ts";
+import type { Changes, Hold, Idempotency, LedgerState, Lot, LotMove, TableChanges, Transfer, Wallet } from "./state.ts";
+
+/** Rows by id, each copied when it is first asked for. */
+class Table<T extends { readonly id: string }> {
+  readonly #before: ReadonlyMap<string, Readonly<T>>;
+  readonly #after = new Map<string, T>();
+
+  constructor(before: ReadonlyMap<string, Readonly<T>>) {
+    this.#before = before;
+  }
+
+  get(id: string): T | undefined {
+    const known = this.#after.get(id);
+    if (known !== undefined) return known;
+    const before = this.#before.get(id);
+    if (before === undefined) return undefined;
+    const copy = { ...before };
+    this.#after.set(id, copy);
+    return copy;
+  }
+
+  add(row: T): T {
+    this.#after.set(row.id, row);
+    return row;
+  }
+
+  changes(): TableChanges<T> {
+    const added: T[] = [];
+    const changed: { before: Readonly<T>; after: T }[] = [];
+    for (const [id, after] of this.#after) {
+      const before = this.#before.get(id);
+      if (before === undefined) added.push(after);
+      else if (differ(before, after)) changed.push({ before, after });
+    }
+    return { added, changed };
+  }
+}
+
+function differ<T extends object>(a: T, b: T): boolean {
+  for (const key in a) if (a[key] !== b[key]) return true;
+  return false;
+}
+
+export class UnitOfWork {
+  readonly wallets;
+  readonly lots;
+  readonly budgets;
+  readonly windows;
+  readonly holds;
+  readonly refunds;
+  readonly nodes;
+  readonly transfers;
+  readonly corrections;
+  readonly idempotency;
+  readonly lotMoves: LotMove[] = [];
+  readonly #state: LedgerState;
+  readonly #idempotencyFreed: { accountId: string; key: string; holdId: string }[] = [];
+  /** Ids that were freed in this batch and not taken again. */
+  readonly #free = new Set<string>();
+  readonly #addedHoldIds: string[] = [];
+  readonly #lotIdsByWallet: Map<string, string[]>;
+  readonly #holdIdsByWallet: Map<string, string[]>;
+
+  constructor(state: LedgerState) {
+    this.#state = state;
+    this.wallets = new Table(state.wallets);
+    this.lots = new Table(state.lots);
+    this.budgets = new Table(state.budgets);
+    this.windows = new Table(state.windows);
+    this.holds = new Table(state.holds);
+    this.refunds = new Table(state.refunds);
+    this.nodes = new Table(state.nodes);
+    this.transfers = new Table(state.transfers);
+    this.corrections = new Table(state.corrections);
+    this.idempotency = new Table(state.idempotency);
+    this.#lotIdsByWallet = idsByWallet(state.lots.values());
+    this.#holdIdsByWallet = idsByWallet(state.holds.values());
+  }
+
+  lotsOf(walletId: string): Lot[] {
+    return (this.#lotIdsByWallet.get(walletId) ?? []).flatMap((id) => this.lots.get(id) ?? []);
+  }
+
+  addLot(lot: Lot): void {
+    this.lots.add(lot);
+    addTo(this.#lotIdsByWallet, lot.walletId, lot.id);
+  }
+
+  /** Complete only for wallets with an expired lot, see {@link LedgerState}. */
+  openHoldsOf(walletId: string): Hold[] {
+    const holds = (this.#holdIdsByWallet.get(walletId) ?? []).flatMap((id) => this.holds.get(id) ?? []);
+    return holds.filter((hold) => hold.state === "open");
+  }
+
+  addHold(hold: Hold): void {
+    this.holds.add(hold);
+    this.#addedHoldIds.push(hold.id);
+    if (hold.walletId !== null) addTo(this.#holdIdsByWallet, hold.walletId, hold.id);
+  }
+
+  /** Those that were made in this batch too, in the order of their ids. */
+  openHoldsOfNode(node: string): Hold[] {
+    const ids = new Set([...this.#state.holds.keys(), ...this.#addedHoldIds]);
+    const holds = [...ids].toSorted().flatMap((id) => this.holds.get(id) ?? []);
+    return holds.filter((hold) => hold.node === node && hold.state === "open");
+  }
+
+  /** The lot moves of a hold's settlement, be it stored or of this batch. */
+  settledMoves(holdId: string): LotMove[] {
+    const causes = new Set([settlementOf(holdId), `${settlementOf(holdId)}:promo`]);
+    return [...(this.#state.settledMoves.get(holdId) ?? []), ...this.lotMoves.filter((move) => causes.has(move.transferId))];
+  }
+
+  findIdempotency(id: string): Idempotency | undefined {
+    return this.#free.has(id) ? undefined : this.idempotency.get(id);
+  }
+
+  takeIdempotency(entry: Idempotency): void {
+    this.#free.delete(entry.id);
+    this.idempotency.add(entry);
+  }
+
+  freeIdempotency(id: string, accountId: string, key: string, holdId: string): void {
+    this.#free.add(id);
+    this.#idempotencyFreed.push({ accountId, key, holdId });
+  }
+
+  /** Moves money between a wallet and an account of ours. A positive delta is the customer's gain. */
+  transfer(wallet: Wallet, deltaNanos: Nanos, row: Pick<Transfer, "id" | "cause" | "code" | "createdAtMs"> & TransferDetails): Transfer {
+    wallet.balanceNanos += deltaNanos;
+    wallet.seq += 1;
+    const isGain = deltaNanos > 0n;
+    return this.transfers.add({
+      id: row.id,
+      cause: row.cause,
+      debit: isGain ? row.counterpart : wallet.id,
+      credit: isGain ? wallet.id : row.counterpart,
+      amountNanos: isGain ? deltaNanos : -deltaNanos,
+      code: row.code,
+      walletId: wallet.id,
+      walletSeq: wallet.seq,
+      balanceAfterNanos: wallet.balanceNanos,
+      holdId: row.holdId ?? null,
+      reason: row.reason ?? null,
+      actor: row.actor ?? null,
+      createdAtMs: row.createdAtMs,
+    });
+  }
+
+  moveLot(lot: Lot, deltaNanos: Nanos, transferId: string): void {
+    if (deltaNanos === 0n) return;
+    lot.remainingNanos += deltaNanos;
+    lot.isUsedUp = lot.remainingNanos === 0n;
+    this.lotMoves.push({ transferId, lotId: lot.id, deltaNanos });
+  }
+
+  changes(): Changes {
+    const idempotency = this.idempotency.changes();
+    const taken = [...idempotency.added, ...idempotency.changed.map((change) => change.after)];
+    return {
+      wallets: this.wallets.changes(),
+      lots: this.lots.changes(),
+      budgets: this.budgets.changes(),
+      windows: this.windows.changes(),
+      holds: this.holds.changes(),
+      refunds: this.refunds.changes(),
+      nodes: this.nodes.changes(),
+      transfers: this.transfers.changes().added,
+      lotMoves: this.lotMoves,
+      corrections: this.corrections.changes().added,
+      idempotencyFreed: this.#idempotencyFreed,
+      idempotencyAdded: taken.filter((entry) => !this.#free.has(entry.id)),
+    };
+  }
+}
+
+interface TransferDetails {
+  readonly counterpart: string;
+  readonly holdId?: string;
+  readonly reason?: string;
+  readonly actor?: string;
+}
+
+/** Cause of the transfers that end a hold, however it ends: a second end would need the same ids. */
+export function settlementOf(holdId: string): string {
+  return `settle:${holdId}`;
+}
+
+function idsByWallet(rows: Iterable<{ readonly id: string; readonly walletId: string | null }>): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const row of rows) if (row.walletId !== null) addTo(found, row.walletId, row.id);
+  return found;
+}
+
+function addTo(map: Map<string, string[]>, key: string, id: string): void {
+  const ids = map.get(key);
+  if (ids === undefined) map.set(key, [id]);
+  else ids.push(id);
+}

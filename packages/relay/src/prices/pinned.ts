@@ -1,0 +1,29 @@
+/** Keeps every version of a price that a hold was made with, so that a receipt can show the arithmetic when the book has changed. */
+import { priceToJson } from "@millrace/policy/price-json";
+import type { PriceVersion } from "@millrace/policy/price";
+
+/** Adapters live in `store/`. */
+export interface PriceStore {
+  /** False when it could not be stored. Keeping the same again changes nothing. */
+  keepPrice(id: string, json: string): Promise<boolean>;
+}
+
+export class PinnedPrices {
+  readonly #store: PriceStore;
+  /** Versions that are stored, or on their way. A book holds a bounded number of them. */
+  readonly #kept = new Map<string, Promise<boolean>>();
+
+  constructor(store: PriceStore) {
+    this.#store = store;
+  }
+
+  /** True once the version is stored; asks the store once for each. */
+  pin(version: PriceVersion): Promise<boolean> {
+    const known = this.#kept.get(version.id);
+    if (known !== undefined) return known;
+    const kept = this.#store.keepPrice(version.id, JSON.stringify(priceToJson(version)));
+    this.#kept.set(version.id, kept);
+    void kept.then((isKept) => isKept || this.#kept.delete(version.id));
+    return kept;
+  }
+}

@@ -1,0 +1,48 @@
+/** Questions on a connection of their own, for callers who do not wait for ever, and not at all for a server that is known to be away. */
+import type { ReconnectingSession } from "./session.ts";
+import type { Sql } from "../sql/sql.ts";
+
+export interface BoundedQueriesSettings {
+  /** How long a caller waits, the time in line included. */
+  readonly withinMs: number;
+  /** Questions in line. More are refused. */
+  readonly waitingMax: number;
+  /** Why the server is known not to answer, or null. */
+  readonly trouble: () => string | null;
+}
+
+export class BoundedQueries {
+  readonly #line: ReconnectingSession;
+  readonly #settings: BoundedQueriesSettings;
+  #waiting = 0;
+
+  constructor(line: ReconnectingSession, settings: BoundedQueriesSettings) {
+    this.#line = line;
+    this.#settings = settings;
+  }
+
+  /** Rejects when it fails, when it takes too long and when it would. */
+  async run<T>(make: () => Sql<T>): Promise<T> {
+    const { withinMs, waitingMax, trouble } = this.#settings;
+    const known = trouble();
+    if (known !== null) throw new Error(known);
+    if (this.#waiting >= waitingMax) throw new Error("too many queries wait");
+    this.#waiting++;
+    let isOver = false;
+    const answer = this.#line.run(make, () => !isOver && trouble() === null).finally(() => this.#waiting--);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`PostgreSQL took longer than ${withinMs / 1000} s`)), withinMs);
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      isOver = true;
+      clearTimeout(timer);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#line.close();
+  }
+}

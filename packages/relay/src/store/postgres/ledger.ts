@@ -1,0 +1,124 @@
+/** The ledger in PostgreSQL, over one connection: batches are made in the queue, so more would only wait for each other's locks. */
+import { randomBytes } from "node:crypto";
+import type pg from "pg";
+import type { Operation, Result } from "../../ledger/operation.ts";
+import { auditLedger } from "../ledger/audit.ts";
+import type { Breach } from "../ledger/audit.ts";
+import type { AttachedWrites, FencingToken } from "../ledger/commit.ts";
+import { commitAround } from "./locked-ledger.ts";
+import type { Rows } from "./locked-ledger.ts";
+import { KEEP_ALIVE, NameTaken, takeName } from "./name.ts";
+import { FOR_WRITING, ReconnectingSession, NotDurable } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { Sql } from "../sql/sql.ts";
+
+/**
+ * A batch whose outcome is unknown is asked again for so long from its start: after one statement that was given up (3 s)
+ * there is time for a new connection (2 s). Who asks for a hold does not wait that long, see `ledger/queue.ts`.
+ */
+const RETRY_FOR_MS = 5_000;
+const RETRY_PAUSE_MS = 50;
+
+/** Longer than the server keeps a connection whose relay is gone. */
+const NAME_WITHIN_MS = 10_000;
+
+export interface PostgresSettings {
+  readonly connection: pg.ClientConfig;
+  /** The relay's name, which no other process may use while this one lives; absent, nobody is kept out. */
+  readonly name?: string;
+  /** Replaces the database's clock in tests. */
+  readonly now?: () => number;
+  /** `power` refuses a server that may forget what it has committed. */
+  readonly durability?: "process" | "power";
+  /** Told about trouble that no caller hears of. */
+  readonly onTrouble?: (message: string) => void;
+  /** Why the server is known not to answer, or null: then nothing is tried, and nobody waits. */
+  readonly trouble?: () => string | null;
+}
+
+export class PostgresLedger {
+  readonly #settings: PostgresSettings;
+  readonly #line: ReconnectingSession;
+  /** Rows that somebody else keeps locked. */
+  readonly #locked: Rows = new Set();
+
+  constructor(settings: PostgresSettings) {
+    this.#settings = settings;
+    const { name, durability } = settings;
+    const process = `millrace ${randomBytes(8).toString("hex")}`;
+    this.#line = new ReconnectingSession(
+      { ...settings.connection, application_name: process },
+      {
+        setUp: `${FOR_WRITING}; ${KEEP_ALIVE}`,
+        mustBeDurable: durability === "power",
+        ...(name === undefined ? {} : { prepare: (session: Session) => takeName(session, name, process) }),
+      },
+    );
+  }
+
+  /** Connects, and waits for the name as long as a connection of a relay that is gone may keep it. @throws {NameTaken} */
+  async takeName(): Promise<void> {
+    const deadline = performance.now() + NAME_WITHIN_MS;
+    for (;;) {
+      try {
+        return await this.#line.run(nothing);
+      } catch (error) {
+        if (error instanceof NotDurable || performance.now() > deadline) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
+    }
+  }
+
+  /**
+   * Commits a batch and answers in its order; one call at a time. When the connection breaks the same operations are asked
+   * again on a new one: what had been done is then found, by its ids, and answered as at first.
+   */
+  async commit(seat: FencingToken, operations: readonly Operation[], attachedWrites: AttachedWrites = []): Promise<Result[]> {
+    const trouble = this.#settings.trouble?.() ?? null;
+    if (trouble !== null) return operations.map(() => unavailable(trouble, false));
+    const deadline = performance.now() + RETRY_FOR_MS;
+    let wasSent = false;
+    for (;;) {
+      try {
+        const wasLost = wasSent;
+        const results = await this.#line.run(() => {
+          wasSent = true;
+          return commitAround({ dialect: "postgres", now: this.#settings.now ?? null }, seat, operations, attachedWrites, this.#locked);
+        });
+        return wasLost ? results.map(stillUnknown) : results;
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        if (error instanceof NameTaken) return operations.map(() => unavailable(reason, wasSent));
+        this.#settings.onTrouble?.(`the ledger's connection failed: ${reason}`);
+        if (error instanceof NotDurable || performance.now() > deadline) return operations.map(() => unavailable(reason, wasSent));
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
+    }
+  }
+
+  /** What is wrong in the books; see `ledger-audit.ts`. */
+  async audit(): Promise<Breach[]> {
+    return await this.read(auditLedger());
+  }
+
+  /** Runs reads outside of a transaction, such as those of `ledger-read.ts`. */
+  async read<T>(sql: Sql<T>): Promise<T> {
+    return await this.#line.run(() => sql);
+  }
+
+  async close(): Promise<void> {
+    await this.#line.close();
+  }
+}
+
+function* nothing(): Sql<void> {}
+
+/** A try that fails says nothing of an earlier one that was lost. */
+function stillUnknown(result: Result): Result {
+  const isFailure = !result.ok && (result.code === "store_unavailable" || result.code === "store_failed");
+  return isFailure ? { ...result, isUnknown: true } : result;
+}
+
+function unavailable(reason: string, wasSent: boolean): Result {
+  return { ok: false, code: "store_unavailable", reason, ...(wasSent ? { isUnknown: true } : {}) };
+}

@@ -1,0 +1,141 @@
+/**
+ * Rows that somebody else keeps locked, on PostgreSQL: what touches them is refused, and the rest of the batch goes on. They are
+ * remembered until they are free, so that only the batch that finds them waits.
+ */
+import type { Operation, Result } from "../../ledger/operation.ts";
+import { commitBatch, RowsLocked } from "../ledger/commit.ts";
+import type { CommitSettings, AttachedWrites, FencingToken } from "../ledger/commit.ts";
+import { needsOf, nodeIdsOf } from "../ledger/load.ts";
+import { read, readAmong } from "../sql/sql.ts";
+import type { Sql } from "../sql/sql.ts";
+import { transaction } from "../transaction.ts";
+
+/** How often a batch waits for locks (one `lock_timeout` each). */
+const ROUNDS_MAX = 2;
+/** A peer has its locks for the moment of a transaction: only what is locked at two looks is kept by somebody. */
+const BETWEEN_LOOKS_S = 0.05;
+
+type Table = "wallets" | "budgets" | "holds" | "nodes";
+
+/** Rows as `table id`. */
+export type Rows = Set<string>;
+
+/**
+ * As {@link commitBatch}, around what is locked.
+ * @param locked what earlier batches found; it is brought up to date.
+ */
+export function* commitAround(
+  settings: CommitSettings,
+  seat: FencingToken,
+  operations: readonly Operation[],
+  attachedWrites: AttachedWrites,
+  locked: Rows,
+): Sql<Result[]> {
+  let touched: Rows[] | null = null;
+  if (locked.size > 0) replace(locked, yield* lockedAmong([...locked]));
+  for (let round = 1; ; round++) {
+    if (locked.size > 0) touched ??= yield* touchedBy(operations, seat.node);
+    const inTheWay = operations.map((_, at) => (touched === null ? undefined : [...locked].find((row) => touched?.[at]?.has(row))));
+    const free = operations.flatMap((_, at) => (inTheWay[at] === undefined ? [at] : []));
+    try {
+      const results = yield* commitBatch(
+        settings,
+        seat,
+        pick(operations, free),
+        free.map((at) => attachedWrites[at]),
+      );
+      return inTheWay.map((row) => (row === undefined ? (results.shift() as Result) : refused(row)));
+    } catch (error) {
+      if (!(error instanceof RowsLocked)) throw error;
+      touched ??= yield* touchedBy(operations, seat.node);
+      const rows = new Set(free.flatMap((at) => [...(touched?.[at] ?? [])]));
+      for (const row of yield* lockedTwice([...rows])) locked.add(row);
+      if (round === ROUNDS_MAX) return inTheWay.map((row) => refused(row ?? error.message));
+    }
+  }
+}
+
+function pick<T>(all: readonly T[], which: readonly number[]): T[] {
+  return which.flatMap((at) => all.slice(at, at + 1));
+}
+
+function replace(rows: Rows, by: readonly string[]): void {
+  rows.clear();
+  for (const row of by) rows.add(row);
+}
+
+function refused(row: string): Result {
+  return { ok: false, code: "store_unavailable", reason: `somebody else keeps a lock: ${row}` };
+}
+
+/** The rows that each operation would lock. */
+function* touchedBy(operations: readonly Operation[], ownNode: string): Sql<Rows[]> {
+  const needs = operations.map((operation) => needsOf([operation]));
+  const byNode = new Map<string, string[]>();
+  const recovered = needs.flatMap((each) => [...each.recovered]);
+  for (const row of yield* readAmong("postgres", "SELECT id, node FROM holds", "node", recovered, " AND state = 'open'"))
+    byNode.set(row["node"] as string, [...(byNode.get(row["node"] as string) ?? []), row["id"] as string]);
+  for (const each of needs) for (const node of each.recovered) for (const id of byNode.get(node) ?? []) each.holdIds.add(id);
+  const ofHold = yield* rowsOfHolds(needs.flatMap((each) => [...each.holdIds]));
+  const ofRefund = yield* rowsOfRefunds(needs.flatMap((each) => [...each.refundIds]));
+  return needs.map((each, at) => {
+    const nodes = nodeIdsOf(pick(operations, [at]), ownNode);
+    const own = [...named("wallets", each.walletIds), ...named("budgets", each.budgetIds), ...named("nodes", nodes)];
+    const held = [...each.holdIds].flatMap((id) => ofHold.get(id) ?? []);
+    return new Set([...own, ...held, ...[...each.refundIds].flatMap((id) => ofRefund.get(id) ?? [])]);
+  });
+}
+
+function named(table: Table, ids: Iterable<string>): string[] {
+  return [...ids].map((id) => `${table} ${id}`);
+}
+
+function* rowsOfHolds(ids: readonly string[]): Sql<Map<string, string[]>> {
+  const select = "SELECT h.id, h.wallet_id, b.window_id FROM holds h LEFT JOIN hold_budgets b ON b.hold_id = h.id";
+  const found = new Map<string, string[]>();
+  for (const row of yield* readAmong("postgres", select, "h.id", ids)) {
+    const id = row["id"] as string;
+    const [walletId, windowId] = [row["wallet_id"] as string | null, row["window_id"] as string | null];
+    const rows = found.get(id) ?? named("holds", [id]);
+    if (walletId !== null) rows.push(...named("wallets", [walletId]));
+    if (windowId !== null) rows.push(...named("budgets", [windowId.slice(0, windowId.lastIndexOf("@"))]));
+    found.set(id, rows);
+  }
+  return found;
+}
+
+function* rowsOfRefunds(ids: readonly string[]): Sql<Map<string, string[]>> {
+  const rows = yield* readAmong("postgres", "SELECT id, wallet_id FROM refunds", "id", ids);
+  return new Map(rows.map((row) => [row["id"] as string, named("wallets", [row["wallet_id"] as string])]));
+}
+
+function* lockedTwice(rows: readonly string[]): Sql<readonly string[]> {
+  const once = yield* lockedAmong(rows);
+  if (once.length === 0) return once;
+  yield* read("SELECT pg_sleep(?::float8)::text", [BETWEEN_LOOKS_S]);
+  return yield* lockedAmong(once);
+}
+
+/** Those of the rows that somebody else has locked right now. Waits for nothing. */
+function* lockedAmong(rows: readonly string[]): Sql<readonly string[]> {
+  const outcome = yield* transaction(() => skipped(rows));
+  // Where even this fails nothing is known: then nobody is refused for it.
+  return outcome.ok ? outcome.value : [];
+}
+
+function* skipped(rows: readonly string[]): Sql<string[]> {
+  const locked: string[] = [];
+  for (const table of ["nodes", "wallets", "budgets", "holds"] as const) {
+    const ids = rows.filter((row) => row.startsWith(`${table} `)).map((row) => row.slice(table.length + 1));
+    const free = yield* readAmong("postgres", `SELECT id FROM ${table}`, "id", ids, " ORDER BY id FOR UPDATE SKIP LOCKED");
+    const known = yield* readAmong("postgres", `SELECT id FROM ${table}`, "id", ids);
+    const gone = new Set(free.map((row) => row["id"] as string));
+    locked.push(
+      ...named(
+        table,
+        known.map((row) => row["id"] as string).filter((id) => !gone.has(id)),
+      ),
+    );
+  }
+  return locked;
+}

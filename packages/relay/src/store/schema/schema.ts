@@ -1,0 +1,285 @@
+/**
+ * The database's shape as numbered steps, per kind of database. A step that has landed is never edited; the next one
+ * follows it. PostgreSQL came later: its first step makes what SQLite's first four do.
+ */
+import { appendOnly, ledgerSchema, ledgerTable, SQLITE_HOLDS_STAY_CLOSED } from "./ledger-schema.ts";
+import { shapeFor } from "../sql/sql.ts";
+import type { Dialect } from "../sql/sql.ts";
+
+const REQUESTS = `
+  CREATE TABLE requests (
+    id TEXT PRIMARY KEY, at I64 NOT NULL, account_id TEXT NOT NULL, key_id TEXT NOT NULL, door TEXT NOT NULL,
+    model TEXT NOT NULL, upstream TEXT, upstream_model TEXT, stream I64 NOT NULL CHECK (stream IN (0, 1)),
+    status I64 NOT NULL, end_reason TEXT NOT NULL, error_code TEXT, marks TEXT NOT NULL,
+    input_tokens I64 NOT NULL, cached_input_tokens I64 NOT NULL, cache_write_tokens I64 NOT NULL,
+    output_tokens I64 NOT NULL, reasoning_tokens I64 NOT NULL,
+    basis TEXT NOT NULL CHECK (basis IN ('exact', 'estimated', 'checkpoint', 'none')),
+    events I64 NOT NULL, bytes_out I64 NOT NULL,
+    ttft_ms F64, itl_mean_ms F64, itl_max_ms F64, overhead_ms F64, duration_ms F64 NOT NULL,
+    price_id TEXT, charge_nanos I64, cost_nanos I64
+  ) TABLE_END;`;
+
+const REQUEST_INDEXES = `
+  CREATE INDEX requests_at ON requests(at, id);
+  CREATE INDEX requests_account ON requests(account_id, at, id);`;
+
+/** Sums that summaries are read from: over millions of requests they are a few thousand rows. */
+const USAGE_SUMS = `
+  CREATE TABLE usage_sums (
+    period TEXT NOT NULL CHECK (period IN ('hour', 'day')), starts_at I64 NOT NULL, account_id TEXT NOT NULL, key_id TEXT NOT NULL,
+    model TEXT NOT NULL, upstream TEXT NOT NULL, requests I64 NOT NULL, errors I64 NOT NULL,
+    input_tokens I64 NOT NULL, cached_input_tokens I64 NOT NULL, cache_write_tokens I64 NOT NULL,
+    output_tokens I64 NOT NULL, reasoning_tokens I64 NOT NULL, charge_nanos I64 NOT NULL, cost_nanos I64 NOT NULL,
+    PRIMARY KEY (period, starts_at, account_id, key_id, model, upstream)
+  ) TABLE_END;
+  CREATE INDEX usage_sums_account ON usage_sums(account_id, period, starts_at);`;
+
+/** Counts changes of accounts and keys, so that each of several relays sees what the others did. */
+const CONTROL_VERSION = `
+  CREATE TABLE control_version (id I64 PRIMARY KEY CHECK (id = 1), version I64 NOT NULL) TABLE_END;
+  INSERT INTO control_version (id, version) VALUES (1, 0);`;
+
+const SQLITE_FIRST: readonly string[] = [
+  `
+  CREATE TABLE accounts (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, metered INTEGER NOT NULL CHECK (metered IN (0, 1)), created_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE keys (
+    id TEXT PRIMARY KEY, account_id TEXT NOT NULL REFERENCES accounts(id), name TEXT NOT NULL,
+    sha256 BLOB NOT NULL UNIQUE CHECK (length(sha256) = 32), hint TEXT NOT NULL,
+    created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER
+  ) STRICT;
+  CREATE TABLE requests (
+    id TEXT PRIMARY KEY, at INTEGER NOT NULL, account_id TEXT NOT NULL, key_id TEXT NOT NULL, door TEXT NOT NULL,
+    model TEXT NOT NULL, upstream TEXT, upstream_model TEXT, stream INTEGER NOT NULL CHECK (stream IN (0, 1)),
+    status INTEGER NOT NULL, end_reason TEXT NOT NULL, error_code TEXT, marks TEXT NOT NULL,
+    input_tokens INTEGER NOT NULL, cached_input_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
+    basis TEXT NOT NULL CHECK (basis IN ('exact', 'estimated', 'none')),
+    events INTEGER NOT NULL, bytes_out INTEGER NOT NULL,
+    ttft_ms REAL, itl_mean_ms REAL, itl_max_ms REAL, overhead_ms REAL, duration_ms REAL NOT NULL
+  ) STRICT;
+  CREATE INDEX requests_at ON requests(at);
+  CREATE INDEX requests_account ON requests(account_id, at);
+  CREATE TABLE attempts (
+    request_id TEXT NOT NULL REFERENCES requests(id), n INTEGER NOT NULL, upstream TEXT NOT NULL, upstream_model TEXT NOT NULL,
+    outcome TEXT NOT NULL, status INTEGER, detail TEXT, upstream_request_id TEXT,
+    input_tokens INTEGER, cached_input_tokens INTEGER, cache_write_tokens INTEGER, output_tokens INTEGER, reasoning_tokens INTEGER,
+    ttft_ms REAL, duration_ms REAL NOT NULL,
+    PRIMARY KEY (request_id, n)
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  ALTER TABLE accounts ADD COLUMN tier TEXT;
+  ALTER TABLE accounts ADD COLUMN status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'closed'));
+  ALTER TABLE keys ADD COLUMN scopes TEXT;
+  ALTER TABLE keys ADD COLUMN models TEXT;
+  ALTER TABLE keys ADD COLUMN addresses TEXT;
+  `,
+  `
+  ALTER TABLE requests ADD COLUMN price_id TEXT;
+  ALTER TABLE requests ADD COLUMN charge_nanos INTEGER;
+  ALTER TABLE requests ADD COLUMN cost_nanos INTEGER;
+  ${ledgerSchema("sqlite")}
+  `,
+  `
+  CREATE TABLE attempts_kept AS SELECT * FROM attempts;
+  DROP TABLE attempts;
+  ALTER TABLE requests RENAME TO requests_kept;
+  DROP INDEX requests_at;
+  DROP INDEX requests_account;
+  ${shapeFor("sqlite", REQUESTS)}
+  INSERT INTO requests SELECT * FROM requests_kept;
+  DROP TABLE requests_kept;
+  CREATE TABLE attempts (
+    request_id TEXT NOT NULL REFERENCES requests(id), n INTEGER NOT NULL, upstream TEXT NOT NULL, upstream_model TEXT NOT NULL,
+    outcome TEXT NOT NULL, status INTEGER, detail TEXT, upstream_request_id TEXT,
+    input_tokens INTEGER, cached_input_tokens INTEGER, cache_write_tokens INTEGER, output_tokens INTEGER, reasoning_tokens INTEGER,
+    ttft_ms REAL, duration_ms REAL NOT NULL,
+    PRIMARY KEY (request_id, n)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO attempts SELECT * FROM attempts_kept;
+  DROP TABLE attempts_kept;
+  ${REQUEST_INDEXES}
+  ${shapeFor("sqlite", USAGE_SUMS)}
+  ${["hour", "day"].map(sumsOf).join("")}
+  ${shapeFor("sqlite", CONTROL_VERSION)}
+  ALTER TABLE accounts ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE keys ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE keys ADD COLUMN limits TEXT;
+  ALTER TABLE keys ADD COLUMN budgets TEXT;
+  `,
+];
+
+const POSTGRES_FIRST: readonly string[] = [
+  shapeFor(
+    "postgres",
+    `
+  CREATE TABLE accounts (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, metered I64 NOT NULL CHECK (metered IN (0, 1)), created_at I64 NOT NULL, tier TEXT,
+    status TEXT NOT NULL CHECK (status IN ('active', 'suspended', 'closed')), version I64 NOT NULL
+  ) TABLE_END;
+  CREATE INDEX accounts_version ON accounts(version);
+  CREATE TABLE keys (
+    id TEXT PRIMARY KEY, account_id TEXT NOT NULL REFERENCES accounts(id), name TEXT NOT NULL,
+    sha256 BYTEA NOT NULL UNIQUE CHECK (octet_length(sha256) = 32), hint TEXT NOT NULL,
+    created_at I64 NOT NULL, expires_at I64, revoked_at I64, scopes TEXT, models TEXT, addresses TEXT, limits TEXT, budgets TEXT,
+    version I64 NOT NULL
+  ) TABLE_END;
+  CREATE INDEX keys_version ON keys(version);
+  ${REQUESTS}
+  ${REQUEST_INDEXES}
+  CREATE TABLE attempts (
+    request_id TEXT NOT NULL REFERENCES requests(id), n I64 NOT NULL, upstream TEXT NOT NULL, upstream_model TEXT NOT NULL,
+    outcome TEXT NOT NULL, status I64, detail TEXT, upstream_request_id TEXT,
+    input_tokens I64, cached_input_tokens I64, cache_write_tokens I64, output_tokens I64, reasoning_tokens I64,
+    ttft_ms F64, duration_ms F64 NOT NULL, PRIMARY KEY (request_id, n)
+  ) TABLE_END;
+  ${USAGE_SUMS}
+  ${CONTROL_VERSION}
+  ${ledgerSchema("postgres")}`,
+  ),
+];
+
+/** Steps that are the same for both. */
+const SHARED: readonly ((dialect: Dialect) => string)[] = [
+  () => `CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;`,
+  controlSchema,
+  sumsInOrder,
+  leanLedger,
+  () => UNUSUAL_ENDS,
+  () => WRITTEN_OFF,
+  (dialect) => endpointColumn(dialect),
+];
+
+/**
+ * What requests of a rare end or status are found by. A whole answer, which most are, stands in none of them and costs nothing; a
+ * question has to say that it asks for no such, see the requests in `control-queries.ts`.
+ */
+const UNUSUAL_ENDS = `
+  CREATE INDEX requests_end ON requests(end_reason, at, id) WHERE end_reason <> 'complete';
+  CREATE INDEX requests_account_end ON requests(account_id, end_reason, at, id) WHERE end_reason <> 'complete';
+  CREATE INDEX requests_status ON requests(status, at, id) WHERE status <> 200;
+  CREATE INDEX requests_account_status ON requests(account_id, status, at, id) WHERE status <> 200;`;
+
+/** What the few charges are found by that could not be taken whole. */
+const WRITTEN_OFF = `
+  CREATE INDEX holds_written_off ON holds(closed_at, id) WHERE written_off > 0;
+  CREATE INDEX corrections_written_off ON corrections(hold_id) WHERE written_off > 0;`;
+
+/**
+ * The column `door` is called `endpoint` from here on. Programs that read the table themselves still find the old name: it is a
+ * column that is computed from the new one. PostgreSQL 15 can only store such a column, SQLite computes it when it is read.
+ */
+function endpointColumn(dialect: Dialect): string {
+  return `
+  ALTER TABLE requests RENAME COLUMN door TO endpoint;
+  ALTER TABLE requests ADD COLUMN door TEXT GENERATED ALWAYS AS (endpoint) ${dialect === "sqlite" ? "VIRTUAL" : "STORED"};`;
+}
+
+/** Members of the control plane and its audit; and what lists of one account or key are found by. */
+function controlSchema(dialect: Dialect): string {
+  return `
+  CREATE TABLE members (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL CHECK (role IN ('owner', 'operator', 'viewer', 'member')),
+    account_id TEXT REFERENCES accounts(id), sha256 TEXT NOT NULL UNIQUE CHECK (length(sha256) = 64), hint TEXT NOT NULL,
+    created_at I64 NOT NULL, revoked_at I64, CHECK ((role = 'member') = (account_id IS NOT NULL))
+  ) TABLE_END;
+  CREATE TABLE audit_log (
+    seq I64 PRIMARY KEY, at I64 NOT NULL, actor TEXT NOT NULL, role TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,
+    before_json TEXT, after_json TEXT, address TEXT, prev_hash TEXT NOT NULL UNIQUE CHECK (length(prev_hash) = 64),
+    hash TEXT NOT NULL UNIQUE CHECK (length(hash) = 64)
+  ) TABLE_END;
+  ${appendOnly(dialect, ["audit_log"])}
+  CREATE INDEX lots_wallet ON lots(wallet_id, created_at, id);
+  CREATE INDEX requests_key ON requests(key_id, at, id);`;
+}
+
+/**
+ * SQLite reads the days of a summary one after the other when the sums lie in the order of their key: half the time, and a
+ * tree less to write. PostgreSQL has no such tables.
+ */
+function sumsInOrder(dialect: Dialect): string {
+  if (dialect === "postgres") return "";
+  return `
+  ALTER TABLE usage_sums RENAME TO usage_sums_kept;
+  DROP INDEX usage_sums_account;
+  ${USAGE_SUMS.replace(" TABLE_END", " TABLE_END, WITHOUT ROWID")}
+  INSERT INTO usage_sums SELECT * FROM usage_sums_kept ORDER BY period, starts_at, account_id, key_id, model, upstream;
+  DROP TABLE usage_sums_kept;`;
+}
+
+/**
+ * Fewer trees to write for each hold and settlement: what nearly every settlement changes, the rest of a lot, stands in no index
+ * any more; open holds are found by their node alone, for there are never many; and SQLite's tables that grow lie in the order
+ * of their keys, instead of having those in a tree of their own.
+ */
+function leanLedger(dialect: Dialect): string {
+  const lots = `
+  CREATE INDEX lots_left ON lots(wallet_id) WHERE used_up = 0;
+  CREATE INDEX lots_expiring ON lots(expires_at) WHERE used_up = 0;`;
+  if (dialect === "postgres")
+    return `
+  DROP INDEX holds_open_wallet;
+  DROP INDEX lots_left;
+  DROP INDEX lots_expiring;
+  ALTER TABLE lots ADD COLUMN used_up I64 NOT NULL DEFAULT 0;
+  UPDATE lots SET used_up = 1 WHERE remaining = 0;
+  ALTER TABLE lots ALTER COLUMN used_up DROP DEFAULT, ADD CONSTRAINT lots_used_up CHECK (used_up = CASE WHEN remaining = 0 THEN 1 ELSE 0 END);
+  ${lots}`;
+  const lotsTable = ledgerTable("lots").replace("CHECK (kind =", "used_up I64 NOT NULL, CHECK (used_up = (remaining = 0)), CHECK (kind =");
+  return `
+  DROP INDEX holds_open_node;
+  DROP INDEX holds_open_wallet;
+  DROP INDEX transfers_wallet;
+  DROP INDEX lots_left;
+  DROP INDEX lots_expiring;
+  DROP INDEX lots_wallet;
+  ${["holds", "hold_budgets", "transfers", "lot_moves"].map((name) => madeAnew(name, ledgerTable(name).replace(" TABLE_END", " TABLE_END, WITHOUT ROWID"), "")).join("")}
+  ${madeAnew("lots", lotsTable, ", remaining = 0")}
+  CREATE INDEX holds_open_node ON holds(node) WHERE state = 'open';
+  CREATE UNIQUE INDEX transfers_wallet ON transfers(wallet_id, wallet_seq);
+  CREATE INDEX lots_wallet ON lots(wallet_id, created_at, id);
+  ${lots}
+  ${appendOnly("sqlite", ["transfers", "lot_moves"])}
+  ${SQLITE_HOLDS_STAY_CLOSED}`;
+}
+
+/** @param more values of columns that the old table did not have. */
+function madeAnew(name: string, table: string, more: string): string {
+  return `
+  ALTER TABLE ${name} RENAME TO ${name}_kept;
+  ${table}
+  INSERT INTO ${name} SELECT *${more} FROM ${name}_kept ORDER BY 1, 2;
+  DROP TABLE ${name}_kept;`;
+}
+
+/** Every step so far; their number is the version that this program writes. */
+export function schemaSteps(dialect: Dialect): readonly string[] {
+  const first = dialect === "sqlite" ? SQLITE_FIRST : POSTGRES_FIRST;
+  return [...first, ...SHARED.map((step) => shapeFor(dialect, step(dialect)))];
+}
+
+/** The version at which one kind of database has the shape that another has at `version`; below 1 where there was none yet. */
+export function versionIn(target: Dialect, dialect: Dialect, version: number): number {
+  const head = SQLITE_FIRST.length - POSTGRES_FIRST.length;
+  const asSqlite = dialect === "sqlite" ? version : version + head;
+  return target === "sqlite" ? asSqlite : asSqlite - head;
+}
+
+/** Sums of the rows of an older database. */
+function sumsOf(period: string): string {
+  const ms = period === "hour" ? 3_600_000 : 86_400_000;
+  return `
+  INSERT INTO usage_sums SELECT '${period}', at - at % ${ms}, account_id, key_id, model, coalesce(upstream, ''), count(*), sum(error_code IS NOT NULL),
+    sum(input_tokens), sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens),
+    coalesce(sum(charge_nanos), 0), coalesce(sum(cost_nanos), 0)
+    FROM requests GROUP BY 2, 3, 4, 5, 6;`;
+}
+
+/** What is wrong with a database of such a version, or null: an older program could lose what a newer one knows. */
+export function versionFault(dialect: Dialect, found: number): string | null {
+  const known = schemaSteps(dialect).length;
+  if (found <= known) return null;
+  return `the database has schema version ${found}, this program knows ${known}: run the newer millrace, or restore a backup made before it`;
+}

@@ -1,0 +1,109 @@
+/** What is written besides the ledger: rows of requests, accounts, keys, members, the audit. A list of writes is stored whole or not at all. */
+import type { Account } from "../../admission/accounts.ts";
+import type { KeyRecord } from "../../admission/keys.ts";
+import type { AuditNote } from "../../control/audit-entry.ts";
+import type { Member } from "../../control/access/member.ts";
+import type { RequestRow } from "../../insight/row.ts";
+import { appendNotes, MEMBER_CHANGES, MEMBERS } from "./control-rows.ts";
+import { ACCOUNTS, KEYS, writeRecord } from "./record-shapes.ts";
+import { storedAttempts, storedRequest, writeRequests } from "./request-rows.ts";
+import { read, upsertRows } from "../sql/sql.ts";
+import type { Column, Dialect, Sql } from "../sql/sql.ts";
+import { transaction } from "../transaction.ts";
+
+export type Write =
+  | { readonly kind: "row"; readonly row: RequestRow }
+  /** `before` is what a change was decided on, and must still be there; null for what is new. So for keys and members. */
+  | { readonly kind: "account"; readonly account: Account; readonly before: Account | null }
+  | { readonly kind: "key"; readonly key: KeyRecord; readonly before: KeyRecord | null }
+  /** A price as it was pinned, as JSON; the same id always says the same. */
+  | { readonly kind: "price"; readonly id: string; readonly version: string; readonly at: number }
+  | { readonly kind: "member"; readonly member: Member; readonly before: Member | null }
+  | { readonly kind: "audit"; readonly note: AuditNote };
+
+/** Writes that people decided are synced to the disk before they are answered. */
+export function isDecided(write: Write): boolean {
+  return write.kind !== "row" && write.kind !== "price";
+}
+
+/**
+ * Within a transaction. What several relays contend for comes in one order, so that they never wait in a circle: the count
+ * of changes, the audit's chain, the sums of requests.
+ * @param mayBeThere see `writeRequests`.
+ */
+export function* applyWrites(dialect: Dialect, writes: readonly Write[], mayBeThere: boolean): Sql<void> {
+  const notes: AuditNote[] = [];
+  const rows: RequestRow[] = [];
+  let version: number | null = null;
+  for (const write of writes) {
+    switch (write.kind) {
+      case "row":
+        rows.push(write.row);
+        break;
+      case "audit":
+        notes.push(write.note);
+        break;
+      case "price":
+        yield* writePrice(dialect, write);
+        break;
+      case "member":
+        yield* writeRecord(dialect, MEMBERS, MEMBER_CHANGES, write.member, write.before);
+        break;
+      case "account":
+        version ??= yield* nextVersion();
+        yield* writeRecord(dialect, ACCOUNTS, ACCOUNT_CHANGES, { ...write.account, version }, write.before);
+        break;
+      case "key":
+        version ??= yield* nextVersion();
+        yield* writeRecord(dialect, KEYS, KEY_CHANGES, { ...write.key, version }, write.before);
+    }
+  }
+  if (notes.length > 0) yield* appendNotes(dialect, notes);
+  if (rows.length > 0) yield* writeRequests(dialect, rows.map(storedRequest), rows.flatMap(storedAttempts), mayBeThere);
+}
+
+/** The counter's lock puts changes in the order of their commits: whoever has seen a version has seen all before it. */
+function* nextVersion(): Sql<number> {
+  yield { kind: "write", sql: "UPDATE control_version SET version = version + 1 WHERE id = 1", types: [], rows: [[]] };
+  const [row] = yield* read("SELECT version FROM control_version", []);
+  return Number(row?.["version"]);
+}
+
+const PRICE: readonly Column[] = [
+  { name: "id", type: "text" },
+  { name: "version", type: "text" },
+  { name: "created_at", type: "bigint" },
+];
+
+function* writePrice(dialect: Dialect, { id, version, at }: Extract<Write, { kind: "price" }>): Sql<void> {
+  // Whoever was first has written the same; the count of rows is one either way.
+  yield* upsertRows(dialect, "price_versions", PRICE, [[id, version, at]], "ON CONFLICT (id) DO UPDATE SET id = excluded.id");
+}
+
+const ACCOUNT_CHANGES = ["name", "tier", "status", "version"] as const;
+const KEY_CHANGES = ["name", "expiresAt", "revokedAt", "scopes", "models", "addresses", "limits", "budgets", "version"] as const;
+
+/** Null when it is stored. */
+export type WriteOutcome = WriteFailure | null;
+
+interface WriteFailure {
+  readonly reason: string;
+  /** The writes themselves are to blame: they fail the next time too, while others are stored. */
+  readonly isOwn: boolean;
+}
+
+/**
+ * Many units in one transaction, each stored whole or not at all. Where they fail together each is tried alone, so that
+ * a bad one refuses only itself.
+ * @throws when the connection is lost: then the outcome is unknown, and the same may be asked again.
+ */
+export function* commitWrites(dialect: Dialect, units: readonly (readonly Write[])[]): Sql<WriteOutcome[]> {
+  if (units.length === 0) return [];
+  const outcome = yield* transaction((isAgain) => applyWrites(dialect, units.flat(), isAgain));
+  if (outcome.ok) return units.map(() => null);
+  const { reason, isEverybody } = outcome;
+  if (units.length === 1 || isEverybody) return units.map(() => ({ reason, isOwn: !isEverybody }));
+  const middle = units.length >> 1;
+  const first = yield* commitWrites(dialect, units.slice(0, middle));
+  return [...first, ...(yield* commitWrites(dialect, units.slice(middle)))];
+}
