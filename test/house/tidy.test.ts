@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ERROR_CODES, STREAM_ERROR_CODES } from "@millrace/wire/error-codes";
 import { describe, expect, test } from "vitest";
-import { relayError } from "../../packages/relay/src/chat/failure.ts";
+import { relayError } from "../../packages/relay/src/chat/relay-error.ts";
 import { configJsonSchema } from "../../packages/relay/src/config/file/schema.ts";
 import { ROUTES } from "../../packages/relay/src/control/http/routes.ts";
 import { bodyOf, statusOf } from "../../packages/relay/src/edge/error-table.ts";

@@ -9,27 +9,24 @@ import { Limiter } from "./admission/limits.ts";
 import { DrainBudget } from "./chat/answer.ts";
 import type { ChatParts, Running } from "./chat/answer.ts";
 import { refusedRow } from "./chat/record.ts";
-import { Redactor } from "./chat/redact.ts";
+import { snapshotOf } from "./chat/snapshot.ts";
 import { STREAM_TIMES } from "./chat/client-stream.ts";
 import type { StreamTimes } from "./chat/client-stream.ts";
 import { Ticker } from "./chat/ticker.ts";
 import type { Config } from "./config/config.ts";
-import { closeMatches } from "./basics/nearest.ts";
-import { resolveModel } from "./config/resolve-model.ts";
 import type { ControlParts } from "./control/http/api.ts";
 import type { ControlLedger, ControlStore } from "./control/ports.ts";
 import type { TierView } from "./control/resources/tiers.ts";
 import { BodyBudget } from "./edge/body.ts";
 import { handle } from "./edge/handler.ts";
 import type { EdgeParts, Refusal } from "./edge/handler.ts";
-import { clientAddress, trustedProxies } from "./edge/client-address.ts";
+import { clientAddress } from "./edge/client-address.ts";
 import { createListener } from "./edge/server.ts";
 import type { Log } from "./insight/log.ts";
 import { watchLoop } from "./insight/loop-lag.ts";
 import { Metrics } from "./insight/metrics.ts";
 import type { RequestFiles } from "./insight/request-file.ts";
 import type { RowStore } from "./insight/row.ts";
-import { costFor, priceFor } from "./prices/book.ts";
 import { PinnedPrices } from "./prices/pinned.ts";
 import type { PriceStore } from "./prices/pinned.ts";
 import { providerOf } from "./provider/registry.ts";
@@ -100,27 +97,21 @@ export function buildApp(parts: AppParts): App {
     limits: () => limiter.report(),
   });
   const pins = new PinnedPrices(parts.prices);
-  const secrets = [...config.upstreams.values()].flatMap((upstream) => (upstream.apiKey === null ? [] : [upstream.apiKey]));
+  const snapshot = snapshotOf(config, 0);
   const chat: ChatParts = {
-    upstreams: config.upstreams,
     providerOf,
     health,
     dialer,
     ticker: new Ticker(),
-    redactor: new Redactor(secrets),
     rows: parts.rows,
     billing: {
-      priceOf: (model, instantMs) => priceFor(config.prices, model, instantMs),
-      costOf: (upstream, model, instantMs) => costFor(config.prices, upstream, model, instantMs),
       pin: (version) => pins.pin(version),
       ask: (operation) => parts.ledger.ask(operation),
     },
     metrics,
     drains: new DrainBudget(DRAINS_MAX),
     streamTimes: parts.streamTimes ?? STREAM_TIMES,
-    answerBytesMax: config.sizes.answerBytesMax,
     onRow: (row) => log.request(row),
-    labelOf: (model) => (config.models.has(model) ? model : "other"),
     onTrouble: (message) => log.trouble(message),
   };
   const accounts = new AccountRegistry(parts.accountStore, parts.records.accounts);
@@ -128,11 +119,9 @@ export function buildApp(parts: AppParts): App {
   keys.onChange = (key) => {
     if (key.revokedAt !== null) for (const each of running) if (each.keyId === key.id) each.revoke();
   };
-  const known = [...config.models.keys()];
-  const isTrusted = trustedProxies(config.trustedProxies ?? []);
   let isStopping = false;
   const edge: EdgeParts = {
-    config: () => config,
+    snapshot: () => snapshot,
     keys,
     mayLackKeys: parts.mayBeBehind,
     accounts,
@@ -144,9 +133,6 @@ export function buildApp(parts: AppParts): App {
     chat,
     files: parts.files,
     givenTo: parts.givenTo,
-    trustedProxies: isTrusted,
-    resolve: (name) => resolveModel(config, name),
-    closeMatches: (name) => closeMatches(name, known),
     bodyLimits: { bytesMax: config.sizes.requestBytesMax, graceMs: parts.bodyGraceMs ?? BODY_GRACE_MS },
     bodyBudget: new BodyBudget(BODIES_BYTES_MAX),
     notReady: () => (isStopping ? "stopping" : parts.rows.hasRoom ? null : "store_unavailable"),
@@ -160,7 +146,7 @@ export function buildApp(parts: AppParts): App {
       pricing: { book: config.prices, models: [...config.models.values()] },
       adminToken: config.adminToken,
       isLoopback: isLoopbackHost(config.listen.host),
-      addressOf: (request) => clientAddress(request, isTrusted) ?? "",
+      addressOf: (request) => clientAddress(request, snapshot.isTrustedProxy) ?? "",
       onTrouble: (message) => log.trouble(message),
     }),
     running,

@@ -5,12 +5,10 @@ import type { Plan, PlannedAttempt } from "@millrace/policy/plan";
 import { backoffMs } from "@millrace/policy/retry-budget";
 import { formatUsd, nanos } from "@millrace/wire/money";
 import { DONE_FRAME } from "@millrace/wire/sse";
-import type { Account } from "../admission/accounts.ts";
-import type { KeyRecord } from "../admission/keys.ts";
-import type { Model, Upstream } from "../config/config.ts";
+import type { Upstream } from "../config/config.ts";
 import type { Metrics } from "../insight/metrics.ts";
 import type { AttemptRow, EndReason, RequestRow, RowStore } from "../insight/row.ts";
-import type { ClientRequest, Provider, Usage } from "../provider/provider.ts";
+import type { Provider, Usage } from "../provider/provider.ts";
 import type { Dialer } from "../upstream/dial.ts";
 import type { Health } from "../upstream/health.ts";
 import type { Attempt, AttemptInput, AttemptResult } from "./attempt.ts";
@@ -18,8 +16,12 @@ import { extensionError, openBill } from "./request-hold.ts";
 import type { Bill, BillingPort } from "./request-hold.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { CreditGate } from "./credit-gate.ts";
-import { clampRetryAfter, errorOf, relayError } from "./failure.ts";
-import type { AttemptFailure, RelayError } from "./failure.ts";
+import { errorOf } from "./attempt-failure.ts";
+import type { AttemptFailure } from "./attempt-failure.ts";
+import type { Exchange } from "./exchange.ts";
+import { clampRetryAfter, relayError } from "./relay-error.ts";
+import type { RelayError } from "./relay-error.ts";
+import { costOf, labelOf, upstreamOf } from "./snapshot.ts";
 import { Meter, NO_USAGE } from "./meter.ts";
 import {
   attemptRow,
@@ -36,7 +38,6 @@ import {
 } from "./record.ts";
 import type { CountedBy } from "./record.ts";
 import { PlainAttempt } from "./plain-attempt.ts";
-import type { Redactor } from "./redact.ts";
 import type { Sink } from "./sink.ts";
 import { StreamAttempt } from "./stream-attempt.ts";
 import { ClientStream } from "./client-stream.ts";
@@ -45,22 +46,17 @@ import type { Ticker } from "./ticker.ts";
 
 /** What the hot path is built from. */
 export interface ChatParts {
-  readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly providerOf: (name: string) => Provider;
   readonly health: Health;
   readonly dialer: Dialer;
   readonly ticker: Ticker;
-  readonly redactor: Redactor;
   readonly rows: RowStore;
   readonly billing: BillingPort;
   readonly metrics: Metrics;
   readonly drains: DrainBudget;
   readonly streamTimes: StreamTimes;
-  readonly answerBytesMax: number;
   /** Told of each finished request, for the log. */
   readonly onRow: (row: RequestRow) => void;
-  /** A model's label in metrics: its name when it is a configured one. */
-  readonly labelOf: (model: string) => string;
   readonly onTrouble: (message: string) => void;
 }
 
@@ -82,28 +78,6 @@ export class DrainBudget {
   give(): void {
     this.#running -= 1;
   }
-}
-
-/** A request that was let in. Times are of the monotonic clock, `at` is the wall's. */
-export interface Exchange {
-  readonly id: string;
-  readonly at: number;
-  readonly receivedAt: number;
-  readonly bodyReadAt: number;
-  readonly key: KeyRecord;
-  readonly account: Account;
-  readonly request: ClientRequest;
-  readonly model: Model;
-  /** Bytes of the body's strings, for the estimate of its tokens. */
-  readonly textBytes: number;
-  /** Bytes of base64 media in the body. */
-  readonly mediaBytes: number;
-  /** The client's own name for this request, or null. */
-  readonly idempotencyKey: string | null;
-  /** Told that it is refused before any upstream was asked, just before the refusal leaves. */
-  readonly onUnused?: () => void;
-  /** Told of the row before it is kept. */
-  readonly onRow?: (row: RequestRow) => void;
 }
 
 /** Same upstream again, after a connection that never stood. */
@@ -246,8 +220,7 @@ class Story {
   }
 
   async #attemptOnce(planned: PlannedAttempt): Promise<AttemptResult> {
-    const upstream = this.#parts.upstreams.get(planned.upstream);
-    if (upstream === undefined) throw new Error(`no upstream is named ${planned.upstream}`);
+    const upstream = upstreamOf(this.#exchange.snapshot, planned.upstream);
     this.#upstream = upstream;
     this.#upstreamModel = planned.model;
     this.#meter = new Meter();
@@ -262,13 +235,16 @@ class Story {
   }
 
   #make(upstream: Upstream, upstreamModel: string): Attempt {
-    const { parts, request } = { parts: this.#parts, request: this.#exchange.request };
+    const parts = this.#parts;
+    const { request, snapshot } = this.#exchange;
     const provider = parts.providerOf(upstream.provider);
     const wire = provider.encode(request, { model: upstreamModel, apiKey: upstream.apiKey, usageInStream: upstream.usageInStream });
-    const { dialer, ticker, redactor, answerBytesMax } = parts;
+    const { dialer, ticker } = parts;
+    const { redactor } = snapshot;
+    const { answerBytesMax } = snapshot.config.sizes;
     const input: AttemptInput = { upstream, provider, request, wire, dialer, ticker, redactor, meter: this.#meter, answerBytesMax };
     if (!request.isStream) return new PlainAttempt(input, this.#sink, () => this.#openPlain());
-    const series = parts.metrics.interToken.series({ model: parts.labelOf(this.#exchange.model.name), upstream: upstream.name });
+    const series = parts.metrics.interToken.series({ model: labelOf(snapshot, this.#exchange.model.name), upstream: upstream.name });
     return new StreamAttempt(input, this.#out, (gapMs) => parts.metrics.interToken.put(series, gapMs / 1000), this.#gate);
   }
 
@@ -300,7 +276,7 @@ class Story {
     const names = { upstream: upstream.name, upstreamModel: this.#upstreamModel ?? "" };
     const isInVain = failure !== null || (result.kind === "broken" && this.#meter.output === 0);
     this.#wasWorkedOn = !isInVain && attempt.times.sentAt !== null;
-    const row = attemptRow(this.#rows.length + 1, attempt, result, names, this.#meter, this.#parts.redactor);
+    const row = attemptRow(this.#rows.length + 1, attempt, result, names, this.#meter, this.#exchange.snapshot.redactor);
     this.#rows.push(row);
     countAttempt(this.#parts.metrics, row);
     if (failure?.kind === "throttled") this.#parts.health.throttled(upstream.name, performance.now(), failure.retryAfterMs);
@@ -368,7 +344,7 @@ class Story {
   }
 
   #count({ row, writtenOffNanos }: Kept): void {
-    countRequest(this.#parts.metrics, row, this.#parts.labelOf(row.model), writtenOffNanos);
+    countRequest(this.#parts.metrics, row, labelOf(this.#exchange.snapshot, row.model), writtenOffNanos);
     if (writtenOffNanos > 0n)
       this.#parts.onTrouble(`request ${row.id} of ${row.accountId} cost ${formatUsd(nanos(writtenOffNanos))} USD more than there was`);
     this.#parts.onRow(row);
@@ -417,7 +393,7 @@ class Story {
   /** What the attempts cost us by their upstreams' prices; null where no price is known. */
   #costNanos(): string | null {
     const known = this.#rows.flatMap(({ upstream, upstreamModel, usage }) => {
-      const price = usage === null ? null : this.#parts.billing.costOf(upstream, upstreamModel, this.#exchange.at);
+      const price = usage === null ? null : costOf(this.#exchange.snapshot, upstream, upstreamModel, this.#exchange.at);
       return usage === null || price === null ? [] : [costNanos(price, usage)];
     });
     return known.length === 0 ? null : String(known.reduce((sum, cost) => sum + cost, 0n));

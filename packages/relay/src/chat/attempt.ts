@@ -6,7 +6,7 @@ import type { ClientRequest, Provider, StatusFailure, WireRequest } from "../pro
 import type { AnswerHandler, AnswerHeaders, Call, Dialer, DialFailure } from "../upstream/dial.ts";
 import { CallClock, describeOverdue } from "./call-clock.ts";
 import type { Overdue } from "./call-clock.ts";
-import type { AttemptFailure } from "./failure.ts";
+import type { AttemptFailure } from "./attempt-failure.ts";
 import type { Meter } from "./meter.ts";
 import type { Redactor } from "./redact.ts";
 import type { Ticker, Ticking } from "./ticker.ts";

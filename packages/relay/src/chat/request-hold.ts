@@ -8,41 +8,27 @@ import { costNanos } from "@millrace/policy/price";
 import type { BilledUsage, PriceAt, PriceVersion } from "@millrace/policy/price";
 import { holdNanos } from "@millrace/policy/price-hold";
 import { formatUsd, nanos } from "@millrace/wire/money";
-import type { Account } from "../admission/accounts.ts";
 import { budgetIdOf } from "../admission/keys.ts";
-import type { KeyBudget, KeyRecord } from "../admission/keys.ts";
-import type { Model } from "../config/config.ts";
+import type { KeyBudget } from "../admission/keys.ts";
 import type { Ending, RequestRow } from "../insight/row.ts";
 import { lesser } from "../ledger/nanos.ts";
 import type { HoldMode } from "../ledger/state.ts";
 import type { Operation, OperationOf, Refused, Result } from "../ledger/operation.ts";
 import type { ClientRequest } from "../provider/provider.ts";
-import { clampRetryAfter, relayError } from "./failure.ts";
-import type { RelayError } from "./failure.ts";
+import type { Exchange } from "./exchange.ts";
+import { clampRetryAfter, relayError } from "./relay-error.ts";
+import type { RelayError } from "./relay-error.ts";
+import { priceOf } from "./snapshot.ts";
 
 /** What the hot path needs of money. */
 export interface BillingPort {
-  /** Null when nothing is known of what the model costs its accounts. */
-  priceOf(model: Model, instantMs: number): PriceAt | null;
-  /** What an upstream's own tokens cost us, or null. */
-  costOf(upstream: string, upstreamModel: string, instantMs: number): PriceAt | null;
   /** Keeps a version for receipts; false when it could not be stored. */
   pin(version: PriceVersion): Promise<boolean>;
   ask(operation: Operation): Promise<Result>;
 }
 
-/** What is asked for money. */
-export interface BillAsk {
-  readonly id: string;
-  readonly at: number;
-  readonly account: Account;
-  readonly key: KeyRecord;
-  readonly request: ClientRequest;
-  readonly model: Model;
-  readonly mediaBytes: number;
-  /** The client's own name for this request, or null. */
-  readonly idempotencyKey: string | null;
-}
+/** What a hold is made for. */
+export type BillAsk = Pick<Exchange, "id" | "at" | "snapshot" | "account" | "key" | "request" | "model" | "mediaBytes" | "idempotencyKey">;
 
 /** A hold that stands, null where none is needed, or the reason why there is none. */
 export type Opened = { readonly ok: true; readonly bill: Bill | null } | { readonly ok: false; readonly error: RelayError };
@@ -66,7 +52,7 @@ export async function openBill(billing: BillingPort, asked: BillAsk): Promise<Op
   const budgets = key.budgets ?? [];
   const isCounted = account.isMetered || budgets.length > 0;
   if (!isCounted && idempotencyKey === null) return { ok: true, bill: null };
-  const price = isCounted ? billing.priceOf(model, asked.at) : null;
+  const price = isCounted ? priceOf(asked.snapshot, model, asked.at) : null;
   if (isCounted && price === null) return { ok: false, error: noPrice(model.name, account.isMetered) };
   if (price !== null && !(await billing.pin(price.version))) return { ok: false, error: unavailable() };
   const scope = scopeOf(asked);

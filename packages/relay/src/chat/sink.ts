@@ -1,5 +1,5 @@
 /** Where an answer goes. `edge/` implements it on an HTTP response; the hot path knows no more of HTTP than this. */
-import type { RelayError } from "./failure.ts";
+import type { RelayError } from "./relay-error.ts";
 
 export interface AnswerHead {
   readonly contentType: string;

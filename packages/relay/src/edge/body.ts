@@ -3,8 +3,8 @@ import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { JsonScanner } from "@millrace/wire/json-scan";
 import type { JsonFault, JsonMember } from "@millrace/wire/json-scan";
-import { relayError } from "../chat/failure.ts";
-import type { RelayError } from "../chat/failure.ts";
+import { relayError } from "../chat/relay-error.ts";
+import type { RelayError } from "../chat/relay-error.ts";
 import { GrowingBuffer } from "../basics/growing-buffer.ts";
 
 export interface JsonBody {

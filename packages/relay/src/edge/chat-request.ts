@@ -1,7 +1,7 @@
 /** Turns a checked body into a client's request: the narrow hand check of what the relay itself must understand. */
 import type { JsonMember } from "@millrace/wire/json-scan";
-import { relayError } from "../chat/failure.ts";
-import type { RelayError } from "../chat/failure.ts";
+import { relayError } from "../chat/relay-error.ts";
+import type { RelayError } from "../chat/relay-error.ts";
 import type { ClientRequest, Endpoint } from "../provider/provider.ts";
 import type { JsonBody } from "./body.ts";
 

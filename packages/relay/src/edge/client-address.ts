@@ -1,19 +1,12 @@
 /** Where a request comes from, as far as it can be trusted. */
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
-import { isInNetworks, networkList } from "../basics/network.ts";
 
 /** Says whether an address belongs to one of the operator's own proxies. */
 export type TrustedProxies = (address: string) => boolean;
 
 /** Nothing beyond this many hops is looked at. */
 const HOPS_MAX = 32;
-
-/** @param proxies addresses and networks, checked before. */
-export function trustedProxies(proxies: readonly string[]): TrustedProxies {
-  const list = networkList(proxies);
-  return (address) => isInNetworks(list, address);
-}
 
 /**
  * The nearest address that is not one of our proxies. What a proxy added to `X-Forwarded-For` is believed because it was

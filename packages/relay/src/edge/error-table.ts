@@ -1,6 +1,6 @@
 /** The one table that turns an error code into a status, OpenAI's type and a body. */
 import type { ErrorBody, ErrorCode, ErrorType } from "@millrace/wire/error-codes";
-import type { RelayError } from "../chat/failure.ts";
+import type { RelayError } from "../chat/relay-error.ts";
 import { durationText } from "./rate-limit.ts";
 
 interface Meaning {

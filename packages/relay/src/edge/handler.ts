@@ -6,10 +6,14 @@ import type { Scope } from "../admission/authorize.ts";
 import type { KeyRecord, KeyRing } from "../admission/keys.ts";
 import { readCredential } from "../admission/credential.ts";
 import { answer } from "../chat/answer.ts";
-import type { ChatParts, Exchange, Running } from "../chat/answer.ts";
-import { relayError } from "../chat/failure.ts";
-import type { RelayError } from "../chat/failure.ts";
-import type { Config, Model } from "../config/config.ts";
+import type { ChatParts, Running } from "../chat/answer.ts";
+import type { Exchange } from "../chat/exchange.ts";
+import type { Snapshot } from "../chat/snapshot.ts";
+import { relayError } from "../chat/relay-error.ts";
+import type { RelayError } from "../chat/relay-error.ts";
+import { closeMatches } from "../basics/nearest.ts";
+import type { Model } from "../config/config.ts";
+import { resolveModel } from "../config/resolve-model.ts";
 import type { ErrorCode } from "@millrace/wire/error-codes";
 import { formatUsd, nanos } from "@millrace/wire/money";
 import { shownReceipt } from "../insight/receipt.ts";
@@ -19,7 +23,6 @@ import type { ShownBalance } from "../ledger/balance.ts";
 import type { Endpoint } from "../provider/provider.ts";
 import { readIdempotencyKey } from "./idempotency-key.ts";
 import { clientAddress } from "./client-address.ts";
-import type { TrustedProxies } from "./client-address.ts";
 import type { BodyBudget, BodyLimits, JsonBody } from "./body.ts";
 import { readJsonBody } from "./body.ts";
 import { readClientRequest } from "./chat-request.ts";
@@ -34,19 +37,17 @@ import { hopsOf, readTarget } from "./request-target.ts";
 
 /** What the edge is built from. */
 export interface EdgeParts {
-  readonly config: () => Config;
+  /** The configuration that holds now; a request takes it once, when it enters. */
+  readonly snapshot: () => Snapshot;
   readonly keys: KeyRing;
   /** True while another relay may have made keys that are not known here. */
   readonly mayLackKeys: () => boolean;
   readonly accounts: AccountRegistry;
   readonly limits: LimitParts;
   readonly chat: ChatParts;
-  readonly resolve: (name: string) => Model | null;
-  readonly closeMatches: (name: string) => string[];
   readonly files: RequestFiles;
   /** Nano-USD left of the credit that an account was given and did not pay for. Rejects when the store does not answer. */
   readonly givenTo: (accountId: string) => Promise<bigint>;
-  readonly trustedProxies: TrustedProxies;
   readonly bodyLimits: BodyLimits;
   readonly bodyBudget: BodyBudget;
   /** Why this relay takes no traffic, or null when it may. */
@@ -77,6 +78,7 @@ interface Visit {
   /** Monotonic clock, milliseconds. */
   readonly receivedAt: number;
   readonly parts: EdgeParts;
+  readonly snapshot: Snapshot;
   key: KeyRecord | null;
   endpoint: Endpoint | null;
   model: string;
@@ -91,6 +93,7 @@ export async function handle(request: IncomingMessage, response: ServerResponse,
     requestId,
     receivedAt: performance.now(),
     parts,
+    snapshot: parts.snapshot(),
     key: null,
     endpoint: null,
     model: "",
@@ -163,7 +166,7 @@ async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
     parts.accounts.get(authentication.key.accountId),
     authentication.key,
     scope,
-    clientAddress(request, parts.trustedProxies),
+    clientAddress(request, visit.snapshot.isTrustedProxy),
   );
   if (!grant.ok) return turnAway(visit, relayError(grant.code, grant.message));
   showStanding(response, parts.limits, authentication.key);
@@ -171,7 +174,7 @@ async function handleKeyed(visit: Visit, route: Keyed): Promise<void> {
   if (route.kind === "balance") return sendBalance(visit, authentication.key.accountId, route.shape);
   if (route.kind === "request") return sendReceipt(visit, authentication.key.accountId, route.id);
   if (route.kind === "model") return sendModel(visit, route.id);
-  sendJson(response, 200, { object: "list", data: listed(parts, authentication.key).map(modelObject) }, { "x-request-id": requestId });
+  sendJson(response, 200, { object: "list", data: listed(visit, authentication.key).map(modelObject) }, { "x-request-id": requestId });
 }
 
 function scopeOf(route: Keyed): Scope {
@@ -199,8 +202,8 @@ function authenticate(request: IncomingMessage, keys: KeyRing): Authentication {
   return verdict.ok ? verdict : { ok: false, code: verdict.code, message: KEY_MESSAGES[verdict.code] };
 }
 
-function listed(parts: EdgeParts, key: KeyRecord): Model[] {
-  return [...parts.config().models.values()].filter((model) => model.isListed && isAllowed(parts, key, model.name));
+function listed({ parts, snapshot }: Visit, key: KeyRecord): Model[] {
+  return [...snapshot.config.models.values()].filter((model) => model.isListed && isAllowed(parts, key, model.name));
 }
 
 /** Both the key and its account's tier may name the models that they are for. */
@@ -213,8 +216,8 @@ function modelObject(model: Model): Record<string, unknown> {
 }
 
 function sendModel(visit: Visit, id: string): void {
-  const model = visit.key !== null && isAllowed(visit.parts, visit.key, id) ? visit.parts.resolve(id) : null;
-  if (model === null) return turnAway(visit, unknownModel(id, visit.parts));
+  const model = visit.key !== null && isAllowed(visit.parts, visit.key, id) ? resolveModel(visit.snapshot.config, id) : null;
+  if (model === null) return turnAway(visit, unknownModel(id, visit.snapshot));
   sendJson(visit.response, 200, modelObject(model), { "x-request-id": visit.requestId });
 }
 
@@ -250,8 +253,8 @@ function infosShape(shown: ShownBalance, given: bigint, isFree: boolean): unknow
   return { is_available: isFree || BigInt(shown.available_nanos) > 0n, balance_infos: [info] };
 }
 
-function unknownModel(name: string, parts: EdgeParts): RelayError {
-  const close = parts.closeMatches(name);
+function unknownModel(name: string, { config }: Snapshot): RelayError {
+  const close = closeMatches(name, [...config.models.keys()]);
   const hint = close.length === 0 ? "GET /v1/models lists what there is." : `Did you mean ${close.join(" or ")}?`;
   return relayError("model_not_found", `The model ${JSON.stringify(name.slice(0, 80))} is not known here. ${hint}`, { param: "model" });
 }
@@ -276,14 +279,14 @@ async function answerBody(visit: Visit, endpoint: Endpoint, given: KeyRecord, bo
   // The body may have taken its time, and the key may have been revoked since.
   const key = parts.keys.latest(given);
   if (key.revokedAt !== null) return turnAway(visit, relayError("key_revoked", KEY_MESSAGES.key_revoked), { "www-authenticate": "Bearer" });
-  const grant = mayUse(parts.accounts.get(key.accountId), key, endpoint, clientAddress(request, parts.trustedProxies));
+  const grant = mayUse(parts.accounts.get(key.accountId), key, endpoint, clientAddress(request, visit.snapshot.isTrustedProxy));
   if (!grant.ok) return turnAway(visit, relayError(grant.code, grant.message));
   const parsed = readClientRequest(endpoint, body, hopsOf(request));
   if (!parsed.ok) return turnAway(visit, parsed.error);
   visit.model = parsed.request.model;
   if (!isAllowed(parts, key, visit.model)) return turnAway(visit, notAllowed(visit.model));
-  const model = parts.resolve(parsed.request.model);
-  if (model === null) return turnAway(visit, unknownModel(parsed.request.model, parts));
+  const model = resolveModel(visit.snapshot.config, parsed.request.model);
+  if (model === null) return turnAway(visit, unknownModel(parsed.request.model, visit.snapshot));
   const account = parts.accounts.get(key.accountId);
   if (account === undefined) throw new Error(`the account of ${key.id} is gone`);
   const { requestId: id, receivedAt } = visit;
@@ -296,6 +299,7 @@ async function answerBody(visit: Visit, endpoint: Endpoint, given: KeyRecord, bo
     at: Date.now(),
     receivedAt,
     bodyReadAt,
+    snapshot: visit.snapshot,
     key,
     account,
     request: parsed.request,

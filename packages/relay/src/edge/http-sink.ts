@@ -1,7 +1,7 @@
 /** A sink on an HTTP response. */
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { RelayError } from "../chat/failure.ts";
+import type { RelayError } from "../chat/relay-error.ts";
 import type { AnswerHead, Sink } from "../chat/sink.ts";
 import { bodyOf, headersOf, statusOf } from "./error-table.ts";
 

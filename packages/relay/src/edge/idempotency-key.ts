@@ -1,7 +1,7 @@
 /** A client's own name for a request, so that sending it again runs and costs nothing twice. */
 import type { IncomingMessage } from "node:http";
-import { relayError } from "../chat/failure.ts";
-import type { RelayError } from "../chat/failure.ts";
+import { relayError } from "../chat/relay-error.ts";
+import type { RelayError } from "../chat/relay-error.ts";
 
 const KEY = /^[\x21-\x7e]{1,255}$/;
 

@@ -4,9 +4,9 @@ import type { LimitQuota, LimitSet, LimitStanding } from "@millrace/policy/limit
 import { WINDOW_WAIT_MS_MAX } from "@millrace/policy/limit-window";
 import type { Lease, LimitedParty, Limiter, Refused } from "../admission/limits.ts";
 import type { KeyRecord } from "../admission/keys.ts";
-import type { Exchange } from "../chat/answer.ts";
-import { clampRetryAfter, relayError } from "../chat/failure.ts";
-import type { RelayError } from "../chat/failure.ts";
+import type { Exchange } from "../chat/exchange.ts";
+import { clampRetryAfter, relayError } from "../chat/relay-error.ts";
+import type { RelayError } from "../chat/relay-error.ts";
 import { estimateInput } from "../chat/record.ts";
 import type { ClientRequest } from "../provider/provider.ts";
 

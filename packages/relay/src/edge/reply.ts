@@ -1,7 +1,7 @@
 /** Small answers: JSON, text, and refusals that may come before the request was read to its end. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { RelayError } from "../chat/failure.ts";
+import type { RelayError } from "../chat/relay-error.ts";
 import { bodyOf, headersOf, statusOf } from "./error-table.ts";
 import { ANSWER_HEADERS } from "./http-sink.ts";
 

@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ErrorCode } from "@millrace/wire/error-codes";
-import { relayError } from "../chat/failure.ts";
+import { relayError } from "../chat/relay-error.ts";
 import { bodyOf } from "./error-table.ts";
 import { newRequestId } from "./request-id.ts";
 import { discardRest, isLast, refuse, sendJson } from "./reply.ts";
