@@ -92,15 +92,33 @@ test.each(versions)("version %i of SQLite is brought forward with all that is in
   expect(read("PRAGMA user_version")).toEqual([[versions.length]]);
 });
 
-/** The last step wants this name for itself. */
-const [, wanted = ""] = /CREATE (?:TABLE|INDEX) (\w+)/.exec(schemaSteps("sqlite").at(-1) ?? "") ?? [];
+/** What keeps a step from its end: the first statement brings it about, the second takes it away, `reason` is what the start says. */
+interface Obstacle {
+  readonly plant: string;
+  readonly remove: string;
+  readonly reason: string;
+}
 
-test.each(versions.slice(0, -1))("where a step fails nothing starts, and SQLite stays at version %i as it was", async (version) => {
+/** The last step that makes a table or an index wants this name for itself. */
+const CREATES = /CREATE (?:TABLE|INDEX) (\w+)/;
+const lastMaking = schemaSteps("sqlite").findLastIndex((step) => CREATES.test(step));
+const [, wanted = ""] = CREATES.exec(schemaSteps("sqlite")[lastMaking] ?? "") ?? [];
+const NAME_TAKEN: Obstacle = { plant: `CREATE TABLE ${wanted} (x INTEGER)`, remove: `DROP TABLE ${wanted}`, reason: wanted };
+
+/** All steps run, and only then is it found out. */
+const LOST_REQUEST: Obstacle = {
+  plant: `PRAGMA foreign_keys = OFF; INSERT INTO attempts (request_id, n, upstream, upstream_model, outcome, duration_ms)
+    VALUES ('req_9', 1, 'a', 'm', 'ok', 1)`,
+  remove: "DELETE FROM attempts WHERE request_id = 'req_9'",
+  reason: "1 rows refer to rows that are not there",
+};
+
+async function staysAsItWas(version: number, { plant, remove, reason }: Obstacle): Promise<void> {
   inFile((database) => {
     migrateSqlite(database, 1);
     database.exec(ROWS);
     migrateSqlite(database, version);
-    database.exec(`CREATE TABLE ${wanted} (x INTEGER)`);
+    database.exec(plant);
   });
   const content = (): unknown[] => [
     read("SELECT type, name, sql FROM sqlite_master ORDER BY type, name"),
@@ -108,11 +126,33 @@ test.each(versions.slice(0, -1))("where a step fails nothing starts, and SQLite 
     read("PRAGMA user_version"),
   ];
   const before = content();
-  await expect(open()).rejects.toThrow(wanted);
+  await expect(open()).rejects.toThrow(reason);
   expect(content()).toEqual(before);
-  inFile((database) => database.exec(`DROP TABLE ${wanted}`));
+  inFile((database) => database.exec(remove));
   await open();
   expect(read("PRAGMA user_version")).toEqual([[versions.length]]);
+}
+
+test.each(versions.slice(0, lastMaking))("where a step fails nothing starts, and SQLite stays at version %i as it was", (version) =>
+  staysAsItWas(version, NAME_TAKEN),
+);
+
+test.each(versions.slice(0, -1))("where steps leave something broken nothing starts, and SQLite stays at version %i as it was", (version) =>
+  staysAsItWas(version, LOST_REQUEST),
+);
+
+test.each(versions)("rows of version %i of SQLite tell their endpoint, by its old name too", async (version) => {
+  inFile((database) => {
+    migrateSqlite(database, 1);
+    database.exec(ROWS);
+    migrateSqlite(database, version);
+  });
+  const { store } = await open();
+  expect(await store.query("request", { id: "req_1", accountId: "acc_1" })).toMatchObject({ request: { endpoint: "chat" } });
+  expect(read("SELECT id, endpoint, door FROM requests ORDER BY id")).toEqual([
+    ["req_1", "chat", "chat"],
+    ["req_2", "chat", "chat"],
+  ]);
 });
 
 test.runIf(postgresIsDue())(
@@ -141,3 +181,27 @@ test.runIf(postgresIsDue())(
     await client.end();
   },
 );
+
+test.runIf(postgresIsDue())("rows of an older PostgreSQL tell their endpoint, by its old name too", { timeout: 60_000 }, async () => {
+  const { connection } = await sharedPostgres();
+  const own = { ...connection, options: "-c search_path=renamed" };
+  const client = new pg.Client(own);
+  await client.connect();
+  await client.query("CREATE SCHEMA renamed");
+  await client.query("CREATE TABLE millrace_schema (id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL)");
+  const steps = schemaSteps("postgres");
+  const older = steps.findIndex((step) => step.includes("RENAME COLUMN door TO endpoint"));
+  await client.query(`${steps.slice(0, older).join(";")}; INSERT INTO millrace_schema VALUES (1, ${older})`);
+  const row = (name: string, id: string, endpoint: string): string => `
+    INSERT INTO requests (id, at, account_id, key_id, ${name}, model, stream, status, end_reason, marks, input_tokens, cached_input_tokens,
+      cache_write_tokens, output_tokens, reasoning_tokens, basis, events, bytes_out, duration_ms)
+    VALUES ('${id}', 1, 'a', 'k', '${endpoint}', 'm', 1, 200, 'complete', '', 1, 0, 0, 1, 0, 'exact', 1, 1, 1)`;
+  await client.query(row("door", "req_1", "chat"));
+  await migratePostgres(own);
+  await client.query(row("endpoint", "req_2", "embeddings"));
+  expect((await client.query("SELECT id, endpoint, door FROM requests ORDER BY id")).rows).toEqual([
+    { id: "req_1", endpoint: "chat", door: "chat" },
+    { id: "req_2", endpoint: "embeddings", door: "embeddings" },
+  ]);
+  await client.end();
+});

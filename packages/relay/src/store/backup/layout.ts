@@ -35,6 +35,7 @@ function addInOrder(database: DatabaseSync, name: string, ordered: Set<string>):
   ordered.add(name);
 }
 
+/** Columns that hold something: those that are computed from others are told by no `table_info`, and nobody may write them. */
 function columnsIn(database: DatabaseSync, table: string): Column[] {
   const columns = database.prepare("SELECT name, type FROM pragma_table_info(?) ORDER BY cid").all(table);
   return columns.map(({ name, type }) => {

@@ -38,7 +38,13 @@ export class SqliteStore implements Store {
       for (const store of opened) store.#queue.close(reason);
       if (opened.length > 0) onTrouble(`the store stopped: ${reason}`);
     });
-    await writer.ask({ kind: "open" } satisfies WriterMessage);
+    try {
+      await writer.ask({ kind: "open" } satisfies WriterMessage);
+    } catch (error) {
+      // The thread ends after it has said why: until then it has the file open.
+      await writer.close();
+      throw error;
+    }
     // Only now is there surely a file to read.
     const reader = new WorkerClient("reader", { path: data.path }, (reason) => onTrouble(`reading the database stopped: ${reason}`));
     const store = new SqliteStore(writer, reader);
