@@ -1,5 +1,6 @@
 /** What is written down of a request: its row, the rows of its attempts, and the counts that follow from them. */
 import { estimateTokensOfSize } from "@millrace/policy/estimate";
+import { endpointNames } from "../insight/endpoint-names.ts";
 import type { Metrics } from "../insight/metrics.ts";
 import { UNANSWERED } from "../insight/row.ts";
 import type { AttemptRow, EndReason, RequestRow } from "../insight/row.ts";
@@ -154,7 +155,7 @@ function usd(nanoUsd: bigint): number {
 /** Counts a request that is over. @param model a label of the configuration, so that clients cannot invent series. */
 export function countRequest(metrics: Metrics, row: RequestRow, model: string, writtenOffNanos: bigint): void {
   const labels = { model, upstream: row.upstream ?? "none" };
-  metrics.requests.add({ endpoint: row.endpoint, ...labels, status: String(row.status) });
+  metrics.requests.add({ ...endpointNames(row.endpoint), ...labels, status: String(row.status) });
   if (row.isStream) metrics.streamEnds.add({ reason: row.endReason });
   metrics.duration.observe(labels, row.durationMs / 1000);
   if (row.ttftMs !== null) metrics.ttft.observe(labels, row.ttftMs / 1000);

@@ -1,6 +1,7 @@
 /** The log: one line a request, JSON or text, on standard error. No prompt, no answer, no secret. */
 import { pino } from "pino";
 import type { Logger } from "pino";
+import { endpointNames } from "./endpoint-names.ts";
 import type { RequestRow } from "./row.ts";
 
 export interface Log {
@@ -70,7 +71,7 @@ function fieldsOf(row: RequestRow): Record<string, unknown> {
     request_id: row.id,
     account_id: row.accountId,
     key_id: row.keyId,
-    endpoint: row.endpoint,
+    ...endpointNames(row.endpoint),
     model: row.model,
     upstream: row.upstream,
     stream: row.isStream,

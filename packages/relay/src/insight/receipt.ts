@@ -3,6 +3,7 @@ import { costOf, priceIn } from "@millrace/policy/price";
 import { priceFromJson } from "@millrace/policy/price-json";
 import { formatUsd, nanos } from "@millrace/wire/money";
 import type { LotMove, Transfer } from "../ledger/state.ts";
+import { endpointNames } from "./endpoint-names.ts";
 import type { RequestFile, StoredRequest } from "./request-file.ts";
 
 const ATTO_DIGITS = 18;
@@ -53,7 +54,7 @@ export function shownReceipt(id: string, file: RequestFile): Record<string, unkn
 
 function shownRequest(request: StoredRequest): Record<string, unknown> {
   return {
-    endpoint: request.endpoint,
+    ...endpointNames(request.endpoint),
     stream: request.isStream,
     status: request.status,
     end_reason: request.endReason,

@@ -1,5 +1,6 @@
 /** What became of requests: their rows, attempts and receipts. Prompts and answers are in none of them. */
 import * as z from "zod";
+import { endpointNames } from "../../insight/endpoint-names.ts";
 import { shownPrice } from "../../insight/receipt.ts";
 import type { StoredAttempt, StoredRequest } from "../../insight/request-file.ts";
 import type { LedgerReceipt } from "../../ledger/receipt.ts";
@@ -34,6 +35,7 @@ export const RequestShape = z.strictObject({
   account_id: z.string(),
   key_id: z.string(),
   endpoint: z.string(),
+  door: z.string().meta({ deprecated: true, description: "The old name of `endpoint`; the next version takes it away." }),
   model: z.string(),
   upstream: z.string().nullable(),
   upstream_model: z.string().nullable(),
@@ -158,7 +160,7 @@ function shownRequest(caller: Caller, row: StoredRequest): z.output<typeof Reque
     at: isoOf(row.at),
     account_id: row.accountId,
     key_id: row.keyId,
-    endpoint: row.endpoint,
+    ...endpointNames(row.endpoint),
     model: row.model,
     upstream: row.upstream,
     upstream_model: row.upstreamModel,

@@ -1,0 +1,6 @@
+/** The endpoint of a request was called `door` until 0.1.0. Whoever reads rows, receipts, logs or metrics finds both for one version. */
+
+/** Member or label names of an endpoint: the present one, and the one that the next version takes away. */
+export function endpointNames(endpoint: string): { readonly endpoint: string; readonly door: string } {
+  return { endpoint, door: endpoint };
+}
