@@ -102,6 +102,18 @@ export function ledgerTable(name: string): string {
   return text;
 }
 
+/** A table whose rows lie in the order of their key, where a kind of database has such. */
+export function withoutRowid(table: string): string {
+  return replaceOnce(table, " TABLE_END", " TABLE_END, WITHOUT ROWID");
+}
+
+/** @throws when the text does not have it exactly once: a step would come out other than it is meant. */
+export function replaceOnce(text: string, old: string, by: string): string {
+  const at = text.indexOf(old);
+  if (at < 0 || text.indexOf(old, at + 1) >= 0) throw new Error(`not once in the text: ${old}`);
+  return text.slice(0, at) + by + text.slice(at + old.length);
+}
+
 /** Refuses to change what stands in these tables. PostgreSQL's function for it comes with the ledger. */
 export function appendOnly(dialect: Dialect, tables: readonly string[]): string {
   return tables.map(dialect === "sqlite" ? sqliteAppendOnly : postgresAppendOnly).join("\n");

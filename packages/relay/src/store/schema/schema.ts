@@ -1,8 +1,8 @@
 /**
- * The database's shape as numbered steps, per kind of database. A step that has landed is never edited; the next one
- * follows it. PostgreSQL came later: its first step makes what SQLite's first four do.
+ * The database's shape as one list of steps. A step that has landed is never edited, `schema-steps.test.ts` pins its text; the
+ * next one follows it. PostgreSQL came later: its first step makes what SQLite's first four do.
  */
-import { appendOnly, ledgerSchema, ledgerTable, SQLITE_HOLDS_STAY_CLOSED } from "./ledger-schema.ts";
+import { appendOnly, ledgerSchema, ledgerTable, replaceOnce, SQLITE_HOLDS_STAY_CLOSED, withoutRowid } from "./ledger-schema.ts";
 import { shapeFor } from "../sql/sql.ts";
 import type { Dialect } from "../sql/sql.ts";
 
@@ -39,7 +39,8 @@ const CONTROL_VERSION = `
   CREATE TABLE control_version (id I64 PRIMARY KEY CHECK (id = 1), version I64 NOT NULL) TABLE_END;
   INSERT INTO control_version (id, version) VALUES (1, 0);`;
 
-const SQLITE_FIRST: readonly string[] = [
+/** What only SQLite went through. */
+const SQLITE_BEGINNINGS: readonly string[] = [
   `
   CREATE TABLE accounts (
     id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, metered INTEGER NOT NULL CHECK (metered IN (0, 1)), created_at INTEGER NOT NULL
@@ -82,7 +83,10 @@ const SQLITE_FIRST: readonly string[] = [
   ALTER TABLE requests ADD COLUMN cost_nanos INTEGER;
   ${ledgerSchema("sqlite")}
   `,
-  `
+];
+
+/** The shape from which on both are the same: SQLite comes to it from its beginnings. */
+const SQLITE_COMMON = `
   CREATE TABLE attempts_kept AS SELECT * FROM attempts;
   DROP TABLE attempts;
   ALTER TABLE requests RENAME TO requests_kept;
@@ -108,13 +112,12 @@ const SQLITE_FIRST: readonly string[] = [
   ALTER TABLE keys ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE keys ADD COLUMN limits TEXT;
   ALTER TABLE keys ADD COLUMN budgets TEXT;
-  `,
-];
+  `;
 
-const POSTGRES_FIRST: readonly string[] = [
-  shapeFor(
-    "postgres",
-    `
+/** PostgreSQL begins with it. */
+const POSTGRES_COMMON = shapeFor(
+  "postgres",
+  `
   CREATE TABLE accounts (
     id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, metered I64 NOT NULL CHECK (metered IN (0, 1)), created_at I64 NOT NULL, tier TEXT,
     status TEXT NOT NULL CHECK (status IN ('active', 'suspended', 'closed')), version I64 NOT NULL
@@ -138,18 +141,24 @@ const POSTGRES_FIRST: readonly string[] = [
   ${USAGE_SUMS}
   ${CONTROL_VERSION}
   ${ledgerSchema("postgres")}`,
-  ),
-];
+);
 
-/** Steps that are the same for both. */
-const SHARED: readonly ((dialect: Dialect) => string)[] = [
-  () => `CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;`,
-  controlSchema,
-  sumsInOrder,
-  leanLedger,
-  () => UNUSUAL_ENDS,
-  () => WRITTEN_OFF,
-  (dialect) => endpointColumn(dialect),
+interface Step {
+  /** The other kind of database does not have this step, and does not count it. */
+  readonly only?: Dialect;
+  readonly text: (dialect: Dialect) => string;
+}
+
+const STEPS: readonly Step[] = [
+  ...SQLITE_BEGINNINGS.map((text): Step => ({ only: "sqlite", text: () => text })),
+  { text: (dialect) => (dialect === "sqlite" ? SQLITE_COMMON : POSTGRES_COMMON) },
+  { text: () => `CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;` },
+  { text: controlSchema },
+  { text: sumsInOrder },
+  { text: leanLedger },
+  { text: () => UNUSUAL_ENDS },
+  { text: () => WRITTEN_OFF },
+  { text: endpointColumn },
 ];
 
 /**
@@ -197,14 +206,14 @@ function controlSchema(dialect: Dialect): string {
 
 /**
  * SQLite reads the days of a summary one after the other when the sums lie in the order of their key: half the time, and a
- * tree less to write. PostgreSQL has no such tables.
+ * tree less to write. PostgreSQL has no such tables: it counts this step, which is empty there.
  */
 function sumsInOrder(dialect: Dialect): string {
   if (dialect === "postgres") return "";
   return `
   ALTER TABLE usage_sums RENAME TO usage_sums_kept;
   DROP INDEX usage_sums_account;
-  ${USAGE_SUMS.replace(" TABLE_END", " TABLE_END, WITHOUT ROWID")}
+  ${withoutRowid(USAGE_SUMS)}
   INSERT INTO usage_sums SELECT * FROM usage_sums_kept ORDER BY period, starts_at, account_id, key_id, model, upstream;
   DROP TABLE usage_sums_kept;`;
 }
@@ -227,7 +236,11 @@ function leanLedger(dialect: Dialect): string {
   UPDATE lots SET used_up = 1 WHERE remaining = 0;
   ALTER TABLE lots ALTER COLUMN used_up DROP DEFAULT, ADD CONSTRAINT lots_used_up CHECK (used_up = CASE WHEN remaining = 0 THEN 1 ELSE 0 END);
   ${lots}`;
-  const lotsTable = ledgerTable("lots").replace("CHECK (kind =", "used_up I64 NOT NULL, CHECK (used_up = (remaining = 0)), CHECK (kind =");
+  const lotsTable = replaceOnce(
+    ledgerTable("lots"),
+    "  CHECK (kind =",
+    "  used_up I64 NOT NULL, CHECK (used_up = (remaining = 0)), CHECK (kind =",
+  );
   return `
   DROP INDEX holds_open_node;
   DROP INDEX holds_open_wallet;
@@ -235,7 +248,7 @@ function leanLedger(dialect: Dialect): string {
   DROP INDEX lots_left;
   DROP INDEX lots_expiring;
   DROP INDEX lots_wallet;
-  ${["holds", "hold_budgets", "transfers", "lot_moves"].map((name) => madeAnew(name, ledgerTable(name).replace(" TABLE_END", " TABLE_END, WITHOUT ROWID"), "")).join("")}
+  ${["holds", "hold_budgets", "transfers", "lot_moves"].map((name) => madeAnew(name, withoutRowid(ledgerTable(name)), "")).join("")}
   ${madeAnew("lots", lotsTable, ", remaining = 0")}
   CREATE INDEX holds_open_node ON holds(node) WHERE state = 'open';
   CREATE UNIQUE INDEX transfers_wallet ON transfers(wallet_id, wallet_seq);
@@ -254,17 +267,21 @@ function madeAnew(name: string, table: string, more: string): string {
   DROP TABLE ${name}_kept;`;
 }
 
-/** Every step so far; their number is the version that this program writes. */
+/** Every step so far of that kind of database; their number is the version that this program writes. */
 export function schemaSteps(dialect: Dialect): readonly string[] {
-  const first = dialect === "sqlite" ? SQLITE_FIRST : POSTGRES_FIRST;
-  return [...first, ...SHARED.map((step) => shapeFor(dialect, step(dialect)))];
+  return stepsOf(dialect, STEPS).map(({ text }) => shapeFor(dialect, text(dialect)));
 }
 
-/** The version at which one kind of database has the shape that another has at `version`; below 1 where there was none yet. */
+/** Steps that are empty count, too. */
+function stepsOf(dialect: Dialect, steps: readonly Step[]): readonly Step[] {
+  return steps.filter(({ only }) => only === undefined || only === dialect);
+}
+
+/** The version at which one kind of database has the shape that another has at `version`; 0 where there was none yet. */
 export function versionIn(target: Dialect, dialect: Dialect, version: number): number {
-  const head = SQLITE_FIRST.length - POSTGRES_FIRST.length;
-  const asSqlite = dialect === "sqlite" ? version : version + head;
-  return target === "sqlite" ? asSqlite : asSqlite - head;
+  const last = stepsOf(dialect, STEPS)[version - 1];
+  if (last === undefined) throw new Error(`${dialect} has no schema version ${version}`);
+  return stepsOf(target, STEPS.slice(0, STEPS.indexOf(last) + 1)).length;
 }
 
 /** Sums of the rows of an older database. */
@@ -279,7 +296,7 @@ function sumsOf(period: string): string {
 
 /** What is wrong with a database of such a version, or null: an older program could lose what a newer one knows. */
 export function versionFault(dialect: Dialect, found: number): string | null {
-  const known = schemaSteps(dialect).length;
+  const known = stepsOf(dialect, STEPS).length;
   if (found <= known) return null;
   return `the database has schema version ${found}, this program knows ${known}: run the newer millrace, or restore a backup made before it`;
 }
