@@ -7,7 +7,7 @@ import { formatUsd, nanos } from "@millrace/wire/money";
 import { DONE_FRAME } from "@millrace/wire/sse";
 import type { Upstream } from "../config/config.ts";
 import type { Metrics } from "../insight/metrics.ts";
-import type { AttemptRow, EndReason, RequestRow, RowStore } from "../insight/row.ts";
+import type { AttemptRow, EndReason, Mark, RequestRow, RowStore } from "../insight/row.ts";
 import type { Provider, Usage } from "../provider/provider.ts";
 import type { Dialer } from "../upstream/dial.ts";
 import type { Health } from "../upstream/health.ts";
@@ -301,7 +301,7 @@ class Story {
   }
 
   /** The row first, then the last frame: who saw `[DONE]` finds the row, whatever happens to this process. */
-  async #complete(marks: readonly string[]): Promise<void> {
+  async #complete(marks: readonly Mark[]): Promise<void> {
     const kept = await this.#keep(endOfComplete(this.#meter), null, marks);
     if (!kept.isSafe) this.#sink.fail(relayError("store_unavailable", "The relay could not record this answer.", { shouldRetry: false }));
     else this.#sendLast();
@@ -322,12 +322,12 @@ class Story {
     await this.#record(endOfRefusal(error, failure), error.passed === null ? error.code : "invalid_request", []);
   }
 
-  async #record(endReason: EndReason, errorCode: string | null, marks: readonly string[]): Promise<void> {
+  async #record(endReason: EndReason, errorCode: string | null, marks: readonly Mark[]): Promise<void> {
     this.#count(await this.#keep(endReason, errorCode, marks));
   }
 
   /** Settlement and row, in one transaction. */
-  async #keep(endReason: EndReason, errorCode: string | null, marks: readonly string[]): Promise<Kept> {
+  async #keep(endReason: EndReason, errorCode: string | null, marks: readonly Mark[]): Promise<Kept> {
     const draft = this.#row(endReason, errorCode, marks);
     const ending = this.#bill?.endingOf(draft);
     const kept = this.#parts.rows.record(draft, ending).catch((error: unknown) => {
@@ -350,7 +350,7 @@ class Story {
     this.#parts.onRow(row);
   }
 
-  #row(endReason: EndReason, errorCode: string | null, marks: readonly string[]): RequestRow {
+  #row(endReason: EndReason, errorCode: string | null, marks: readonly Mark[]): RequestRow {
     const { id, at, key, request, model, receivedAt } = this.#exchange;
     const meter = this.#meter;
     const used = usageOf(this.#exchange, meter, this.#countedBy);

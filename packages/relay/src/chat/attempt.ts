@@ -3,6 +3,7 @@ import type { ErrorCode } from "@millrace/wire/error-codes";
 import { retryAfterMs } from "@millrace/policy/cooldown";
 import type { Upstream } from "../config/config.ts";
 import type { ClientRequest, Provider, StatusFailure, WireRequest } from "../provider/provider.ts";
+import type { Mark } from "../insight/row.ts";
 import type { AnswerHandler, AnswerHeaders, Call, Dialer, DialFailure } from "../upstream/dial.ts";
 import { CallClock, describeOverdue } from "./call-clock.ts";
 import type { Overdue } from "./call-clock.ts";
@@ -28,7 +29,7 @@ export type AttemptResult =
   /** Nothing that matters reached the client: another upstream may try. */
   | { readonly kind: "failed"; readonly failure: AttemptFailure }
   /** The answer is whole; its last frame, and the row before it, are the story's to write. */
-  | { readonly kind: "complete"; readonly marks: readonly string[] }
+  | { readonly kind: "complete"; readonly marks: readonly Mark[] }
   /** Content was sent and then something broke. */
   | { readonly kind: "broken"; readonly code: ErrorCode; readonly detail: string; readonly note: string | null }
   /** The client left, or the relay stops. */

@@ -3,6 +3,7 @@ import type { ErrorCode } from "@millrace/wire/error-codes";
 import { findMember, JsonScanner } from "@millrace/wire/json-scan";
 import type { JsonMember } from "@millrace/wire/json-scan";
 import { isObject } from "../provider/upstream-error.ts";
+import type { Mark } from "../insight/row.ts";
 import type { AnswerHeaders } from "../upstream/dial.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptInput } from "./attempt.ts";
@@ -22,7 +23,7 @@ export class PlainAttempt extends Attempt {
   readonly #publicModel: Buffer | null;
   readonly #held = new GrowingBuffer();
   #bytes = 0;
-  readonly #marks = new Set<string>();
+  readonly #marks = new Set<Mark>();
   #scanner: JsonScanner | null = null;
   /** Offset of the first held byte in the upstream's body. */
   #heldFrom = 0;

@@ -3,7 +3,7 @@ import { estimateTokensOfSize } from "@millrace/policy/estimate";
 import { endpointNames } from "../insight/endpoint-names.ts";
 import type { Metrics } from "../insight/metrics.ts";
 import { UNANSWERED } from "../insight/row.ts";
-import type { AttemptRow, EndReason, RequestRow } from "../insight/row.ts";
+import type { AttemptRow, EndReason, Mark, RequestRow } from "../insight/row.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Attempt, AttemptResult } from "./attempt.ts";
 import type { AttemptFailure } from "./attempt-failure.ts";
@@ -72,7 +72,7 @@ export function usageOf(exchange: Exchange, meter: Meter, counts: CountedBy): Pi
 }
 
 /** Marks the row of a request whose tokens cost us something that is not known. */
-export const UNPRICED = "unpriced";
+export const UNPRICED = "unpriced" satisfies Mark;
 
 /** Tokens were used, and nothing says what they cost: an unknown cost must not look like none. */
 export function isUnpriced(usage: RequestRow["usage"], costNanos: string | null): boolean {

@@ -4,6 +4,7 @@ import { findMember } from "@millrace/wire/json-scan";
 import { frameEvent, SseScanner } from "@millrace/wire/sse";
 import type { SseHandler } from "@millrace/wire/sse";
 import type { EventFacts, UpstreamError } from "../provider/provider.ts";
+import type { Mark } from "../insight/row.ts";
 import type { AnswerHeaders } from "../upstream/dial.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptInput } from "./attempt.ts";
@@ -29,7 +30,7 @@ export class StreamAttempt extends Attempt implements SseHandler {
   readonly #gate: CreditGate | null;
   /** What is to be done when the pieces that wait for money have left. */
   #whenCovered: (() => void) | null = null;
-  readonly #marks = new Set<string>();
+  readonly #marks = new Set<Mark>();
   #sawDone = false;
   #sawEvent = false;
   #stray = "";

@@ -1,26 +1,33 @@
 /** What is kept of every request: one row, and one per attempt. Prompts and answers are not among it. */
 import type { OperationOf } from "../ledger/operation.ts";
+import type { Basis } from "../ledger/state.ts";
 import type { Usage } from "../provider/provider.ts";
 
 /** How a request ended. A closed list; each has a line in the documentation. */
-export type EndReason =
-  | "complete"
-  | "length"
-  | "content_filter"
-  | "tool_calls"
-  | "client_gone"
-  | "upstream_truncated"
-  | "upstream_stalled"
-  | "upstream_failed"
-  | "upstream_timeout"
-  | "insufficient_credits"
-  | "key_revoked"
-  | "store_unavailable"
-  | "relay_stopped"
-  | "refused";
+export const END_REASONS = [
+  "complete",
+  "length",
+  "content_filter",
+  "tool_calls",
+  "client_gone",
+  "upstream_truncated",
+  "upstream_stalled",
+  "upstream_failed",
+  "upstream_timeout",
+  "insufficient_credits",
+  "key_revoked",
+  "store_unavailable",
+  "relay_stopped",
+  "internal_error",
+  "refused",
+] as const;
 
-/** Where token counts come from. */
-type UsageBasis = "exact" | "estimated" | "checkpoint" | "none";
+export type EndReason = (typeof END_REASONS)[number];
+
+/** What is odd about a request that was answered all the same. A closed list; each has a line in the documentation. */
+export const MARKS = ["missing_done", "missing_finish_reason", "malformed_skipped", "mended", "redacted", "unpriced", "recovered"] as const;
+
+export type Mark = (typeof MARKS)[number];
 
 export interface RequestRow {
   readonly id: string;
@@ -37,10 +44,10 @@ export interface RequestRow {
   readonly status: number;
   readonly endReason: EndReason;
   readonly errorCode: string | null;
-  /** Odd but passed on: `missing_done`, `missing_finish_reason`, `malformed_skipped`. */
-  readonly marks: readonly string[];
+  readonly marks: readonly Mark[];
   readonly usage: Usage;
-  readonly basis: UsageBasis;
+  /** Where the token counts come from. */
+  readonly basis: Basis;
   /** Version of the price that was pinned by the hold; null for accounts that do not pay. */
   readonly priceId: string | null;
   /** Nano-USD as decimal text: what the account was charged, and what the upstreams cost us; null where unknown or not metered. */

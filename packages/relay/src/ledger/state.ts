@@ -6,7 +6,9 @@ export type WalletStatus = "active" | "frozen" | "closed";
 export type LotKind = "paid" | "promo" | "comp";
 export type HoldMode = "full" | "sliding";
 export type HoldState = "open" | "settled" | "voided" | "recovered";
-export type Basis = "exact" | "estimated" | "checkpoint" | "none";
+/** Where the token counts of a charge come from. A closed list; each has a line in docs/data.md. */
+export const BASES = ["exact", "estimated", "checkpoint", "none"] as const;
+export type Basis = (typeof BASES)[number];
 
 /** Ledger accounts that are ours. They carry no balance: what they hold is the sum of their transfers. */
 export type PlatformAccount = "cash" | "revenue" | "promo_cost" | "breakage" | "refund_clearing" | "adjust";

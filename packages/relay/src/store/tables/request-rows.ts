@@ -1,6 +1,6 @@
 /** The rows of requests: each once, whoever brings it, and the sums that summaries are read from. */
 import type { StoredAttempt, StoredRequest } from "../../insight/request-file.ts";
-import type { AttemptRow, RequestRow } from "../../insight/row.ts";
+import type { AttemptRow, Mark, RequestRow } from "../../insight/row.ts";
 import { insertRows, readAmong, updateRows, upsertRows } from "../sql/sql.ts";
 import type { Dialect, Sql } from "../sql/sql.ts";
 import { columnsOf, objectOf, selectOf, valuesOf } from "../sql/shape.ts";
@@ -63,7 +63,7 @@ export const ATTEMPTS: Shape<StoredAttempt> = {
 };
 
 /** Mark of a row that was made from its hold, because the process that served the request died. */
-export const RECOVERED = "recovered";
+export const RECOVERED = "recovered" satisfies Mark;
 
 const CONTENT = Object.keys(REQUESTS.fields).filter((key) => key !== "id") as (keyof StoredRequest)[];
 const KEY: readonly (keyof StoredRequest)[] = ["id"];
