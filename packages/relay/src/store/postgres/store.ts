@@ -11,6 +11,7 @@ import { BoundedQueries } from "./bounded-queries.ts";
 import { FOR_LOOKING_UP, FOR_READING, FOR_WRITING, ReconnectingSession } from "./session.ts";
 import { queryOf } from "../queries/queries.ts";
 import type { ControlRecords, QueryAnswer, QueryArgs, QueryName } from "../queries/queries.ts";
+import { mayAnswerLater } from "../sql/errors.ts";
 import { read } from "../sql/sql.ts";
 import type { Store } from "../store.ts";
 import { WriteQueue } from "../write-queue.ts";
@@ -52,6 +53,7 @@ export interface PostgresStoreSettings {
 
 export class PostgresStore implements Store {
   readonly dialect = "postgres";
+  readonly isShared = true;
   readonly #settings: PostgresStoreSettings;
   readonly #ledger: PostgresLedger;
   readonly #writes: ReconnectingSession;
@@ -102,7 +104,7 @@ export class PostgresStore implements Store {
         return store;
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
-        if (!isUnreachable(error)) throw error;
+        if (!mayAnswerLater(error)) throw error;
         if (Date.now() > deadline) throw new Error(`PostgreSQL does not answer (${message}): is it running, and is the address right?`);
         settings.onTrouble(`PostgreSQL does not answer yet: ${message}`);
       }
@@ -148,7 +150,6 @@ export class PostgresStore implements Store {
     return (LOOKUPS.has(name) ? this.#lookups : this.#summaries).run(() => queryOf("postgres", name, args));
   }
 
-  /** Calls back with what is changed after `since`, by any relay, within a second. */
   watch(since: number, onRecords: (records: ControlRecords) => void): void {
     this.#watcher ??= { seen: since, onRecords };
   }
@@ -210,12 +211,4 @@ interface Watcher {
   /** The last version that was told. */
   seen: number;
   readonly onRecords: (records: ControlRecords) => void;
-}
-
-/** Nobody answered, or not yet; anything else will not change by waiting. */
-function isUnreachable(error: unknown): boolean {
-  const { code } = (error ?? {}) as { code?: unknown };
-  if (code === "57P03" || code === "53300") return true;
-  if (typeof code === "string" && /^E[A-Z]+$/.test(code)) return code !== "EACCES";
-  return error instanceof AggregateError || (error instanceof Error && /timeout|terminated|closed the connection/i.test(error.message));
 }
