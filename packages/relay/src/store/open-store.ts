@@ -10,7 +10,6 @@ import type { PriceStore } from "../prices/pinned.ts";
 import { accessStore } from "./access-store.ts";
 import { openDataDirectory } from "./data-directory.ts";
 import type { DataDirectory } from "./data-directory.ts";
-import type { PostgresStore } from "./postgres/store.ts";
 import type { ControlRecords } from "./queries/queries.ts";
 import { RowKeeper } from "./keeper/row-keeper.ts";
 import { Spool } from "./keeper/spool.ts";
@@ -74,7 +73,7 @@ export async function openBooks(settings: BooksSettings): Promise<Books> {
 async function openIn(directory: DataDirectory, settings: BooksSettings): Promise<Books> {
   const { onTrouble } = settings;
   const store = await openDatabase(directory, settings);
-  const isShared = store.dialect === "postgres";
+  const { isShared } = store;
   const ledger = new Ledger(store, {
     node: isShared ? directory.node : EMBEDDED,
     leaseMs: isShared ? LEASE_MS : LEASE_FOREVER_MS,
@@ -93,9 +92,7 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
     await startLedger(store, rows, ledger);
     const records = await store.query("records", { since: -1 });
     sweeper.start();
-    const watch: Books["watch"] = (onRecords) => {
-      if (isShared) (store as PostgresStore).watch(records.version, onRecords);
-    };
+    const watch: Books["watch"] = (onRecords) => store.watch(records.version, onRecords);
     const files: RequestFiles = { requestFile: (id, accountId) => store.query("request", { id, accountId }) };
     const prices: PriceStore = {
       keepPrice: async (id, version) => (await store.write([{ kind: "price", id, version, at: Date.now() }])) === null,
@@ -118,7 +115,7 @@ async function startLedger(store: Store, rows: RowKeeper, ledger: Ledger<readonl
       await rows.catchUp();
       return await ledger.start();
     } catch (error) {
-      if (store.dialect === "sqlite" || performance.now() > deadline) throw error;
+      if (!store.isShared || performance.now() > deadline) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
   }

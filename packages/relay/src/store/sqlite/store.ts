@@ -17,6 +17,7 @@ export interface SqliteSettings extends WriterData {
 
 export class SqliteStore implements Store {
   readonly dialect = "sqlite";
+  readonly isShared = false;
   readonly #writer: WorkerClient;
   readonly #reader: WorkerClient;
   readonly #queue: WriteQueue;
@@ -81,6 +82,8 @@ export class SqliteStore implements Store {
   }
 
   /** No other process changes an embedded database. */
+  watch(): void {}
+
   fresh(): Promise<void> {
     return Promise.resolve();
   }
