@@ -1,4 +1,5 @@
 /** Public holidays by which prices differ, as data. Days are dates of the calendar's own place. */
+import { DAY_MS } from "@millrace/wire/duration";
 
 export interface HolidayCalendar {
   readonly id: string;
@@ -42,8 +43,6 @@ const CHINA: HolidayCalendar = {
 };
 
 const CALENDARS: ReadonlyMap<string, HolidayCalendar> = new Map([[CHINA.id, CHINA]]);
-
-const DAY_MS = 86_400_000;
 
 /** The calendar of that name, or null. */
 export function calendarNamed(id: string): HolidayCalendar | null {

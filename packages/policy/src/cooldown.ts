@@ -1,7 +1,8 @@
 /** When an upstream that asked for patience may be asked again. All times are milliseconds of one monotonic clock. */
+import { HOUR_MS } from "@millrace/wire/duration";
 
 /** Longest time an upstream's own `Retry-After` is honoured; a hint of days would take it out for good. */
-export const COOLDOWN_MS_MAX: number = 3_600_000;
+export const COOLDOWN_MS_MAX: number = HOUR_MS;
 /** Used when a throttling answer names no time. */
 export const THROTTLED_DEFAULT_MS: number = 1_000;
 /** A refused secret or an empty account does not heal by itself; one request a minute finds out when it has. */

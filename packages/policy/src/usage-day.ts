@@ -1,8 +1,8 @@
 /** The UTC day that a row of a usage export is about. */
+import { DAY_MS } from "@millrace/wire/duration";
 
 export type DayReading = { readonly day: string } | { readonly fault: string };
 
-const DAY_MS = 86_400_000;
 const INSTANT = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(:\d{2}(?:\.\d{1,9})?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?$/i;
 
 /**

@@ -1,4 +1,5 @@
 /** CSV (RFC 4180), JSON and JSON lines as rows of named texts. Numbers stay the text they were written in. */
+import { parseKeepingNumbers } from "@millrace/wire/json-values";
 import { columnName } from "./usage-columns.ts";
 
 export interface UsageRow {
@@ -106,25 +107,18 @@ function linesIn(fields: readonly string[]): number {
 }
 
 function readJson(text: string): TableReading {
-  const whole = parseKeepingNumbers(text);
+  const whole = parseKeepingNumbers(text, asWritten);
   if (whole !== undefined) return tableOf([["", whole]]);
   const lines = text.split("\n").flatMap((line, at): [string, unknown][] => (line.trim() === "" ? [] : [[`line ${at + 1}, `, line]]));
-  const parsed = lines.map(([place, line]): [string, unknown] => [place, parseKeepingNumbers(String(line))]);
+  const parsed = lines.map(([place, line]): [string, unknown] => [place, parseKeepingNumbers(String(line), asWritten)]);
   if (parsed.length < 2 || parsed[0]?.[1] === undefined) return { fault: "is not valid JSON: is it cut?" };
   const torn = parsed.find(([, value]) => value === undefined);
   return torn === undefined ? tableOf(parsed) : { fault: `is not valid JSON (${torn[0].replace(", ", "")}): is it cut?` };
 }
 
-type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
-
-/** `undefined` when the text is no JSON, which JSON itself cannot say. Numbers become their own text. */
-function parseKeepingNumbers(text: string): unknown {
-  const revive: Reviver = (_key, value, { source }) => (typeof value === "number" ? (source ?? String(value)) : value);
-  try {
-    return JSON.parse(text, revive as (key: string, value: unknown) => unknown) as unknown;
-  } catch {
-    return undefined;
-  }
+/** Numbers become their own text. */
+function asWritten(source: string): string {
+  return source;
 }
 
 /** What is gathered from a document on the way down. */

@@ -1,5 +1,6 @@
-import type { JsonObject } from "./fold-common.ts";
-import { asCount, asObject, asString, isBlank, mergeUsage, parseObject } from "./fold-common.ts";
+import type { JsonObject } from "./json-values.ts";
+import { asCount, asString, isBlank, mergeUsage, parseObject } from "./fold-common.ts";
+import { asObject } from "./json-values.ts";
 import type { BodyEnd, StreamOutcome, StreamWarning, ToolCall } from "./fold-openai.ts";
 import type { SseEvent } from "./sse-reader.ts";
 

@@ -1,23 +1,9 @@
-export type JsonObject = { readonly [key: string]: unknown };
+import { asObject, parseJson } from "./json-values.ts";
+import type { JsonObject } from "./json-values.ts";
 
 /** The text as a JSON object; null when it is not JSON or another kind of value. */
 export function parseObject(text: string): JsonObject | null {
   return asObject(parseJson(text));
-}
-
-/** The value of a JSON text; undefined when it is none. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** The value if it is a plain object, else null. */
-export function asObject(value: unknown): JsonObject | null {
-  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-  return isObject ? (value as JsonObject) : null;
 }
 
 /** The value if it is an array, else an empty one. */

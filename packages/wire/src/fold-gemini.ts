@@ -1,6 +1,7 @@
 import type { OpenAIView } from "./fold-anthropic.ts";
-import type { JsonObject } from "./fold-common.ts";
-import { asArray, asCount, asObject, asString, isBlank, mergeUsage, parseJson } from "./fold-common.ts";
+import type { JsonObject } from "./json-values.ts";
+import { asArray, asCount, asString, isBlank, mergeUsage } from "./fold-common.ts";
+import { asObject, parseJson } from "./json-values.ts";
 import type { BodyEnd, StreamOutcome, StreamWarning, ToolCall } from "./fold-openai.ts";
 import type { SseEvent } from "./sse-reader.ts";
 

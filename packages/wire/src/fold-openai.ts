@@ -1,5 +1,6 @@
-import type { JsonObject } from "./fold-common.ts";
-import { asArray, asObject, asString, isBlank, parseObject } from "./fold-common.ts";
+import type { JsonObject } from "./json-values.ts";
+import { asArray, asString, isBlank, parseObject } from "./fold-common.ts";
+import { asObject } from "./json-values.ts";
 import type { SseEvent } from "./sse-reader.ts";
 
 /** How a stream ended, seen from its reader. */

@@ -5,7 +5,7 @@
  */
 import { editJson, findPath, scanJson } from "@millrace/wire/json-scan";
 import type { JsonEdit } from "@millrace/wire/json-scan";
-import { isObject } from "../provider/upstream-error.ts";
+import { isObject } from "@millrace/wire/json-values";
 
 interface ToolHead {
   id: string;

@@ -2,7 +2,7 @@
 import type { ErrorCode } from "@millrace/wire/error-codes";
 import { findMember, JsonScanner } from "@millrace/wire/json-scan";
 import type { JsonMember } from "@millrace/wire/json-scan";
-import { isObject } from "../provider/upstream-error.ts";
+import { isObject } from "@millrace/wire/json-values";
 import type { Mark } from "../insight/row.ts";
 import type { AnswerHeaders } from "../upstream/dial.ts";
 import { Attempt } from "./attempt.ts";

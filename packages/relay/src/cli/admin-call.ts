@@ -1,4 +1,5 @@
 /** One call of the control API of a running relay. */
+import { isObject } from "@millrace/wire/json-values";
 
 const CALL_MS = 30_000;
 
@@ -31,7 +32,7 @@ export async function adminCall(
   const error = errorIn(answer);
   if (error?.code === "store_unavailable") throw new Unconfirmed(error.message);
   if (!response.ok && error !== null) throw new Error(error.message);
-  if (!response.ok || !isRecord(answer))
+  if (!response.ok || !isObject(answer))
     throw new Error(`${origin} answered ${response.status}, but not as a relay does: is MILLRACE_URL right?`);
   return answer;
 }
@@ -45,12 +46,8 @@ function readUrl(url: string): URL {
 
 /** The error of a relay; another server's is none. */
 function errorIn(answer: unknown): { code: string; message: string } | null {
-  const error = isRecord(answer) ? answer["error"] : null;
-  if (!isRecord(error) || typeof error["request_id"] !== "string") return null;
+  const error = isObject(answer) ? answer["error"] : null;
+  if (!isObject(error) || typeof error["request_id"] !== "string") return null;
   const { code, message } = error;
   return typeof code === "string" && typeof message === "string" ? { code, message } : null;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }

@@ -1,4 +1,5 @@
 /** The `millrace` command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage. */
+import { errorText } from "../basics/error-text.ts";
 import { Command, CommanderError } from "commander";
 import { addAccountCommands } from "./account.ts";
 import { addAuditCommands } from "./audit.ts";
@@ -70,5 +71,5 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
-  else fail(error instanceof Error ? error.message : String(error), 1);
+  else fail(errorText(error), 1);
 }

@@ -1,4 +1,5 @@
 /** `millrace reconcile`. Exit codes: 0 all agrees, 1 something differs, 2 wrong usage, a file that cannot be understood too. */
+import { DAY_MS } from "@millrace/wire/duration";
 import { open } from "node:fs/promises";
 import { reconcile } from "@millrace/policy/reconcile";
 import type { RecordedLine } from "@millrace/policy/reconcile";
@@ -14,7 +15,6 @@ import { reconciliationJson, reconciliationText } from "./reconciliation-text.ts
 import type { Reconciled } from "./reconciliation-text.ts";
 
 const FILE_BYTES_MAX = 64 * 1024 * 1024;
-const DAY_MS = 86_400_000;
 /** The relay makes these sums from rows: so many days are asked for at once. */
 const DAYS_AT_ONCE = 7;
 const DAYS_MAX = 400;

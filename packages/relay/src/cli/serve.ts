@@ -1,4 +1,5 @@
 /** `millrace serve`. */
+import { errorText } from "../basics/error-text.ts";
 import { setFlagsFromString } from "node:v8";
 import { formatMistakes, loadConfig } from "../config/load.ts";
 import { serve } from "../main.ts";
@@ -55,5 +56,5 @@ function describe(error: unknown, listen: { host: string; port: number }): strin
     return `may not listen on ${listen.host}:${listen.port}, or may not write the data directory: choose others with --port and --data`;
   if (syscall === "mkdir") return `${path ?? "the data directory"} cannot be made (${code ?? "unknown"}): choose another with --data`;
   if (code === "ENOTFOUND" || code === "EADDRNOTAVAIL") return `${listen.host} is no address of this machine: choose another with --host`;
-  return error instanceof Error ? error.message : String(error);
+  return errorText(error);
 }

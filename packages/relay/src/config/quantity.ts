@@ -1,10 +1,11 @@
 /** Durations and sizes as people write them. */
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "@millrace/wire/duration";
 
 const DURATION_UNITS: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1000,
-  m: 60_000,
-  h: 3_600_000,
+  m: MINUTE_MS,
+  h: HOUR_MS,
 };
 
 const SIZE_UNITS: Readonly<Record<string, number>> = {
@@ -20,7 +21,7 @@ export const DURATION_PATTERN: RegExp = /^\d{1,9}(ms|s|m|h)$/;
 /** `64KiB`, `16MiB`. */
 export const SIZE_PATTERN: RegExp = /^\d{1,9}(B|KiB|MiB|GiB)$/;
 
-const DURATION_MS_MAX = 24 * 3_600_000;
+const DURATION_MS_MAX = DAY_MS;
 
 const SIZE_BYTES_MAX = 4 * 1024 ** 3;
 

@@ -1,4 +1,5 @@
 /** The one way to change anything here: what is changed and the note of it are stored in one transaction, or neither is. */
+import { errorText } from "../basics/error-text.ts";
 import type { Operation, Refused, Result } from "../ledger/operation.ts";
 import type { Caller } from "./access/caller.ts";
 import type { ControlLedger, ControlStore, ControlWrite } from "./ports.ts";
@@ -104,7 +105,7 @@ export class Changes {
     try {
       return await whyNot();
     } catch (error) {
-      this.#onTrouble(`why a change was refused is not known: ${error instanceof Error ? error.message : String(error)}`);
+      this.#onTrouble(`why a change was refused is not known: ${errorText(error)}`);
       return null;
     }
   }

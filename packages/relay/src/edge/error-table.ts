@@ -1,8 +1,8 @@
 /** An error as it leaves the data plane: status, body and headers. */
+import { durationText } from "@millrace/wire/duration";
 import { ERRORS } from "@millrace/wire/error-codes";
 import type { ErrorBody } from "@millrace/wire/error-codes";
 import type { RelayError } from "../chat/relay-error.ts";
-import { durationText } from "./rate-limit.ts";
 
 /** Status of an error that leaves before the answer was opened. */
 export function statusOf(error: RelayError): number {

@@ -1,4 +1,5 @@
 /** Limits as clients meet them: the headers of every answer, and the refusals. */
+import { durationText } from "@millrace/wire/duration";
 import type { ServerResponse } from "node:http";
 import type { LimitQuota, LimitSet, LimitStanding } from "@millrace/policy/limit";
 import { WINDOW_WAIT_MS_MAX } from "@millrace/policy/limit-window";
@@ -100,12 +101,4 @@ function quotaHeaders(kind: "requests" | "tokens", quota: LimitQuota | null): Re
     [`x-ratelimit-remaining-${kind}`]: String(quota.remaining),
     [`x-ratelimit-reset-${kind}`]: durationText(quota.resetMs),
   };
-}
-
-/** As OpenAI writes it: `120ms`, `1s`, `6m0s`; rounded up. */
-export function durationText(ms: number): string {
-  const whole = Math.ceil(ms);
-  if (whole > 0 && whole < 1000) return `${whole}ms`;
-  const seconds = Math.ceil(whole / 1000);
-  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
 }

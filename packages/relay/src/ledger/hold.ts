@@ -1,4 +1,5 @@
 /** Setting money aside, setting more aside, and noting how far a stream has come. */
+import { DAY_MS } from "@millrace/wire/duration";
 import { availableIn, done, netOutcome, outcomeOf, refuse, walletOfHold } from "./results.ts";
 import type { UnitOfWork } from "./unit-of-work.ts";
 import { sweepExpired } from "./lots.ts";
@@ -10,7 +11,7 @@ import type { BudgetWindow, Hold, Wallet } from "./state.ts";
 import { windowAt } from "./window.ts";
 
 /** How long an Idempotency-Key stands for its request. */
-const IDEMPOTENCY_MS = 24 * 3_600_000;
+const IDEMPOTENCY_MS = DAY_MS;
 
 /** Whether this process may make or raise holds: nobody ended its epoch, and its lease runs. */
 function mayHold(draft: UnitOfWork, clock: Clock): boolean {

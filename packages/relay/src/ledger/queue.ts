@@ -2,6 +2,7 @@
  * Group commit: what is asked while a batch commits makes the next one. Nothing waits for company: what comes first goes at once.
  * Answers, refusals included, leave when the batch is committed.
  */
+import { errorText } from "../basics/error-text.ts";
 import type { Operation, Result } from "./operation.ts";
 
 /** Commits a batch in one transaction. Never asked twice at a time. */
@@ -141,7 +142,7 @@ export class LedgerQueue<Rider> {
     try {
       return await this.#commit(operations, attachedWrites);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorText(error);
       return operations.map(() => ({ ok: false, code: "store_unavailable", isUnknown: true, reason }));
     }
   }

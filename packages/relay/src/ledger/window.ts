@@ -1,4 +1,5 @@
 /** Calendar windows of budgets, in UTC. A new window is a new row, so nothing ever has to be reset. */
+import { DAY_MS } from "@millrace/wire/duration";
 
 export type Period = "day" | "week" | "month" | "total";
 
@@ -8,7 +9,6 @@ export interface Window {
   readonly endMs: number | null;
 }
 
-const DAY_MS = 86_400_000;
 /** 1970-01-05, the first Monday of the epoch. */
 const FIRST_MONDAY_MS = 4 * DAY_MS;
 

@@ -1,4 +1,6 @@
 /** What the readers of other people's price lists have in common. */
+import { isObject } from "@millrace/wire/json-values";
+import type { JsonObject } from "@millrace/wire/json-values";
 import { formatPricePerMillion, formatUsd, nanos, parsePricePerToken, parseScaled } from "@millrace/wire/money";
 
 /** A row in the form of a configuration file, before it is judged. */
@@ -31,8 +33,8 @@ export class NumberText {
 }
 
 /** An object that is no list and no number. */
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof NumberText);
+export function isMapping(value: unknown): value is JsonObject {
+  return isObject(value) && !(value instanceof NumberText);
 }
 
 /** Our name for a provider, else theirs. */

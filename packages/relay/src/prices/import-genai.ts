@@ -2,7 +2,7 @@
 import {
   type ForeignRow,
   type ImportFinding,
-  isObject,
+  isMapping,
   perRequest,
   type ProviderNames,
   providerNamed,
@@ -31,10 +31,10 @@ interface Dated {
 
 /** Rows for every model that can be kept; what cannot is found. */
 export function readGenai(providers: readonly unknown[], names: ProviderNames, findings: ImportFinding[]): ForeignRow[] {
-  return providers.filter(isObject).flatMap((provider) => {
+  return providers.filter(isMapping).flatMap((provider) => {
     const name = providerNamed(String(provider["id"]), names);
     return listOf(provider["models"])
-      .filter(isObject)
+      .filter(isMapping)
       .flatMap((model) => readModel(name, model, findings));
   });
 }
@@ -70,12 +70,12 @@ function datedOf(prices: unknown): Dated[] | string {
 }
 
 function conditionsOf(prices: unknown): { readonly constraint: Mapping | null; readonly prices: Mapping }[] {
-  if (isObject(prices)) return [{ constraint: null, prices }];
+  if (isMapping(prices)) return [{ constraint: null, prices }];
   return listOf(prices)
-    .filter(isObject)
+    .filter(isMapping)
     .map((one) => ({
-      constraint: isObject(one["constraint"]) ? one["constraint"] : null,
-      prices: isObject(one["prices"]) ? one["prices"] : {},
+      constraint: isMapping(one["constraint"]) ? one["constraint"] : null,
+      prices: isMapping(one["prices"]) ? one["prices"] : {},
     }));
 }
 
@@ -104,23 +104,23 @@ function kindsAt(prices: Mapping, above: number): WrittenVersion {
   const kinds = KINDS.map(([theirs, ours]): [string, string | undefined] => {
     const price = prices[theirs];
     const tier = tiersOf(price).findLast(({ start }) => start <= above);
-    return [ours, tier?.price ?? textOf(isObject(price) ? price["base"] : price)];
+    return [ours, tier?.price ?? textOf(isMapping(price) ? price["base"] : price)];
   });
   return Object.fromEntries(kinds.filter(([, price]) => price !== undefined));
 }
 
 function tiersOf(price: unknown): { readonly start: number; readonly price: string | undefined }[] {
-  return isObject(price)
+  return isMapping(price)
     ? listOf(price["tiers"])
-        .filter(isObject)
+        .filter(isMapping)
         .map((tier) => ({ start: Number(textOf(tier["start"])), price: textOf(tier["price"]) }))
     : [];
 }
 
 /** Names that a rule says exactly, and whether it says others too. */
 function namesOf(match: unknown): { readonly exact: string[]; readonly hasOthers: boolean } {
-  const rules = isObject(match) && Array.isArray(match["or"]) ? (match["or"] as unknown[]) : [match];
-  const exact = rules.flatMap((rule) => (isObject(rule) && typeof rule["equals"] === "string" ? [rule["equals"]] : []));
+  const rules = isMapping(match) && Array.isArray(match["or"]) ? (match["or"] as unknown[]) : [match];
+  const exact = rules.flatMap((rule) => (isMapping(rule) && typeof rule["equals"] === "string" ? [rule["equals"]] : []));
   return { exact, hasOthers: match !== undefined && exact.length < rules.length };
 }
 

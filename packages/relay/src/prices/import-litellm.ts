@@ -2,7 +2,7 @@
 import {
   type ForeignRow,
   type ImportFinding,
-  isObject,
+  isMapping,
   perMillion,
   type ProviderNames,
   providerNamed,
@@ -28,7 +28,7 @@ const TIER = /_above_(\d{1,6})k_tokens$/;
 
 /** Rows for every entry that can be kept; what cannot is found. */
 export function readLitellm(data: Mapping, names: ProviderNames, findings: ImportFinding[]): ForeignRow[] {
-  return Object.entries(data).flatMap(([key, entry]) => (isObject(entry) ? readEntry(key, entry, names, findings) : []));
+  return Object.entries(data).flatMap(([key, entry]) => (isMapping(entry) ? readEntry(key, entry, names, findings) : []));
 }
 
 function readEntry(key: string, entry: Mapping, names: ProviderNames, findings: ImportFinding[]): ForeignRow[] {
@@ -90,5 +90,5 @@ function isPriced(value: unknown): boolean {
 }
 
 function isCharge(value: unknown): boolean {
-  return isObject(value) || !/^[0.]*(?:[eE].*)?$/.test(textOf(value) ?? "0");
+  return isMapping(value) || !/^[0.]*(?:[eE].*)?$/.test(textOf(value) ?? "0");
 }

@@ -1,7 +1,8 @@
 /** Price lists that others publish, as costs. Numbers are read as the text they were written in, never as floats. */
+import { parseKeepingNumbers } from "@millrace/wire/json-values";
 import type { PriceHistory } from "@millrace/policy/price";
 import { readWrittenPrice } from "@millrace/policy/price-written";
-import { type ForeignRow, type ImportFinding, isObject, NumberText } from "./foreign.ts";
+import { type ForeignRow, type ImportFinding, isMapping, NumberText } from "./foreign.ts";
 import { withId } from "./id.ts";
 import { readGenai } from "./import-genai.ts";
 import { readLitellm } from "./import-litellm.ts";
@@ -22,11 +23,11 @@ export interface Import {
 
 /** Reads either form; the text itself tells which. Never throws. */
 export function importPrices(text: string): Import {
-  const data = parseKeepingNumbers(text);
+  const data = parseKeepingNumbers(text, (source) => new NumberText(source));
   if (data === undefined) return { rows: [], findings: [{ name: "", reason: "is not valid JSON" }] };
   const findings: ImportFinding[] = [];
   const list = providerList(data);
-  if (list === null && !isObject(data)) return { rows: [], findings: [{ name: "", reason: "is no price list of a known form" }] };
+  if (list === null && !isMapping(data)) return { rows: [], findings: [{ name: "", reason: "is no price list of a known form" }] };
   const foreign = list === null ? readLitellm(data as Mapping, names.litellm, findings) : readGenai(list, names.genai, findings);
   const rows = new Map<string, ImportedRow>();
   for (const row of foreign) addRow(row, rows, findings);
@@ -43,7 +44,7 @@ export function importedTable(rows: readonly ImportedRow[]): CostTable {
 
 function providerList(data: unknown): readonly unknown[] | null {
   if (Array.isArray(data)) return data;
-  return isObject(data) && Array.isArray(data["providers"]) ? data["providers"] : null;
+  return isMapping(data) && Array.isArray(data["providers"]) ? data["providers"] : null;
 }
 
 function addRow(row: ForeignRow, rows: Map<string, ImportedRow>, findings: ImportFinding[]): void {
@@ -64,15 +65,3 @@ function addRow(row: ForeignRow, rows: Map<string, ImportedRow>, findings: Impor
 }
 
 type Mapping = Readonly<Record<string, unknown>>;
-
-type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
-
-/** `undefined` when the text is no JSON, which JSON itself cannot say. */
-function parseKeepingNumbers(text: string): unknown {
-  const revive: Reviver = (_key, value, { source }) => (typeof value === "number" ? new NumberText(source ?? "") : value);
-  try {
-    return JSON.parse(text, revive as (key: string, value: unknown) => unknown) as unknown;
-  } catch {
-    return undefined;
-  }
-}

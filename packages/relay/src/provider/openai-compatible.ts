@@ -1,4 +1,5 @@
 /** The base dialect: OpenAI's chat completions as the many spell it. Other dialects change single parts of it. */
+import { isObject } from "@millrace/wire/json-values";
 import { editJson } from "@millrace/wire/json-scan";
 import type { JsonEdit } from "@millrace/wire/json-scan";
 import type {
@@ -15,7 +16,7 @@ import type {
   WireRequest,
 } from "./provider.ts";
 import { HOPS_HEADER } from "./provider.ts";
-import { findError, isObject, readErrorBody } from "./upstream-error.ts";
+import { findError, readErrorBody } from "./upstream-error.ts";
 
 const PATHS: Readonly<Record<Endpoint, string>> = { chat: "/chat/completions", completions: "/completions", embeddings: "/embeddings" };
 

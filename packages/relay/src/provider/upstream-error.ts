@@ -1,4 +1,5 @@
 /** Reads the error envelopes that OpenAI-compatible upstreams are known to use. */
+import { isObject, parseJson } from "@millrace/wire/json-values";
 import type { UpstreamError } from "./provider.ts";
 
 const MESSAGE_MAX = 2_000;
@@ -17,7 +18,7 @@ function readError(value: unknown): UpstreamError {
 /** A body that may be JSON, plain text or HTML -> the upstream's words. */
 export function readErrorBody(body: string): UpstreamError {
   const trimmed = body.trim();
-  const parsed = parse(trimmed);
+  const parsed = parseJson(trimmed);
   if (parsed !== undefined) return readError(parsed);
   const isMarkup = trimmed.startsWith("<");
   return { message: trimmed === "" || isMarkup ? "the upstream gave no message" : clip(trimmed), type: null, code: null, param: null };
@@ -67,17 +68,4 @@ function text(value: unknown): string | null {
 
 function clip(message: string): string {
   return message.length > MESSAGE_MAX ? `${message.slice(0, MESSAGE_MAX)}...` : message;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
-/** True for a JSON object (not an array, not null). */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

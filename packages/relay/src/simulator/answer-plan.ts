@@ -1,6 +1,7 @@
 import { drawFrom, drawHex, drawInteger } from "./draw.ts";
-import { asNumber, asObject, asText } from "./json.ts";
-import type { JsonObject } from "./json.ts";
+import { asObject } from "@millrace/wire/json-values";
+import { asNumber, asText } from "./json.ts";
+import type { JsonObject } from "@millrace/wire/json-values";
 import { demoText, promptTokens } from "./prompt.ts";
 import type { Scenario } from "./scenario.ts";
 

@@ -1,6 +1,6 @@
 import { drawFrom } from "./draw.ts";
 import { asList, asNumber, asText } from "./json.ts";
-import type { JsonObject } from "./json.ts";
+import type { JsonObject } from "@millrace/wire/json-values";
 import { promptTokens } from "./prompt.ts";
 
 const DIMENSIONS = 64;

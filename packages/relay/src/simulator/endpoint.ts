@@ -7,8 +7,9 @@ import { errorJson, statusBody } from "./error-body.ts";
 import type { Exchange } from "./exchange.ts";
 import { answerBadHead, answerFault } from "./fault-answer.ts";
 import { spoilItems } from "./fault-events.ts";
-import { asObject, asText } from "./json.ts";
-import type { JsonObject } from "./json.ts";
+import { asObject } from "@millrace/wire/json-values";
+import { asText } from "./json.ts";
+import type { JsonObject } from "@millrace/wire/json-values";
 import { collectBytes, paceStream } from "./pace.ts";
 import type { Step, Writing } from "./pace.ts";
 import { plainAnswer } from "./plain-answer.ts";
@@ -107,7 +108,7 @@ function refuseRoute(exchange: Exchange): Promise<void> {
 async function answerPost(exchange: Exchange, house: House, path: string): Promise<void> {
   if (exchange.request.method !== "POST") return refuse(exchange, 405, "Not allowed: use POST here.");
   const body = asObject(exchange.outlet.seen.json);
-  if (body === undefined) return refuse(exchange, 400, "We could not parse the JSON body of your request.");
+  if (body === null) return refuse(exchange, 400, "We could not parse the JSON body of your request.");
   const mistake = mistakeIn(body, path);
   if (mistake !== undefined) return refuse(exchange, 400, mistake);
   const model = asText(body["model"]) ?? "";
@@ -122,7 +123,7 @@ function mistakeIn(body: JsonObject, path: string): string | undefined {
   if (asText(body["model"]) === undefined) return "you must provide a model parameter";
   if (path === "chat/completions" && !Array.isArray(body["messages"])) return "Missing required parameter: 'messages'.";
   if (path === "embeddings" && body["input"] === undefined) return "Missing required parameter: 'input'.";
-  if (body["stream"] !== true && asObject(body["stream_options"]) !== undefined) {
+  if (body["stream"] !== true && asObject(body["stream_options"]) !== null) {
     return "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
   }
   return undefined;

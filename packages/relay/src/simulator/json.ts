@@ -1,10 +1,4 @@
-/** A parsed JSON object whose fields are not known. */
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-/** The value as an object, or undefined when it is anything else. */
-export function asObject(value: unknown): JsonObject | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
-}
+/** Members of a parsed object by the kind that they should be. */
 
 /** The value as text, or undefined. */
 export function asText(value: unknown): string | undefined {

@@ -1,5 +1,6 @@
-import { asList, asObject, asText } from "./json.ts";
-import type { JsonObject } from "./json.ts";
+import { asObject } from "@millrace/wire/json-values";
+import { asList, asText } from "./json.ts";
+import type { JsonObject } from "@millrace/wire/json-values";
 
 const CHARACTERS_PER_TOKEN = 4;
 const QUOTED_WORDS_MAX = 8;

@@ -1,4 +1,5 @@
 /** Opens what a relay keeps its books in: the directory, the database, the ledger over it, and the keeper of rows. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
 import type { AccountStore } from "../admission/accounts.ts";
 import type { KeyStore } from "../admission/keys.ts";
@@ -110,14 +111,14 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
 async function startLedger(store: Store, rows: RowKeeper, ledger: Ledger<readonly Write[]>): Promise<void> {
   const deadline = performance.now() + START_WITHIN_MS;
   for (;;) {
-    while (store.trouble !== null && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
+    while (store.trouble !== null && performance.now() < deadline) await sleep(START_PAUSE_MS);
     try {
       await rows.catchUp();
       return await ledger.start();
     } catch (error) {
       if (!store.isShared || performance.now() > deadline) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
+    await sleep(START_PAUSE_MS);
   }
 }
 

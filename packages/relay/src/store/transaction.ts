@@ -1,4 +1,5 @@
 /** A transaction, tried again where it lost against another one. */
+import { errorText } from "../basics/error-text.ts";
 import { GuardFailed } from "./sql/sql.ts";
 import type { Sql } from "./sql/sql.ts";
 import { kindOfFailure } from "./sql/errors.ts";
@@ -31,7 +32,7 @@ export function* transaction<T>(work: (isAgain: boolean) => Sql<T>): Sql<Outcome
       yield { kind: "rollback" };
       if (kind === "conflict" && tries <= RETRIES_MAX) continue;
       const isLocked = kind === "locked";
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorText(error);
       return { ok: false, isEverybody: isLocked || kind === "database", isLocked, reason };
     }
   }

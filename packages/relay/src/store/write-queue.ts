@@ -1,4 +1,5 @@
 /** Group commit of writes: what comes while a batch commits makes the next one. */
+import { errorText } from "../basics/error-text.ts";
 import type { Write, WriteOutcome } from "./tables/writes.ts";
 
 const WAITING_MAX = 50_000;
@@ -54,7 +55,7 @@ export class WriteQueue {
     try {
       return await this.#commit(batch.map((waiting) => waiting.writes));
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorText(error);
       return batch.map(() => notTried(reason));
     }
   }

@@ -1,3 +1,4 @@
+import { errorText } from "../../src/basics/error-text.ts";
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -39,10 +40,7 @@ afterAll(async () => {
 async function verdictOn(bytes: Buffer): Promise<string> {
   const file = join(directory, "other.gz");
   writeFileSync(file, bytes);
-  return checkBackup(file, nothing).then(
-    () => "",
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
-  );
+  return checkBackup(file, nothing).then(() => "", errorText);
 }
 
 function spots(length: number): number[] {

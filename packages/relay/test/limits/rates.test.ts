@@ -1,6 +1,6 @@
 import OpenAI7 from "openai7";
 import { afterEach, describe, expect, test } from "vitest";
-import { durationText } from "../../src/edge/rate-limit.ts";
+import { durationText } from "@millrace/wire/duration";
 import { until } from "../simulator/raw-client.ts";
 import { call, errorOf, MESSAGES } from "../support/call.ts";
 import type { Answer } from "../support/call.ts";

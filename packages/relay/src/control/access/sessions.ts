@@ -1,8 +1,9 @@
 /** Sessions behind the cookie: in the memory of this process, bounded in time and number, gone when it ends. */
+import { HOUR_MS } from "@millrace/wire/duration";
 import { randomBytes } from "node:crypto";
 import { sha256 } from "../../admission/token.ts";
 
-const LIFETIME_MS = 8 * 3_600_000;
+const LIFETIME_MS = 8 * HOUR_MS;
 const SESSIONS_MAX = 1_000;
 const PER_ACTOR_MAX = 20;
 

@@ -1,4 +1,5 @@
 /** The control plane behind `/admin/api`: Fastify on the same listener, loaded when first asked for. */
+import { errorStack, errorText } from "../../basics/error-text.ts";
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { scanJson } from "@millrace/wire/json-scan";
@@ -56,7 +57,7 @@ async function admit(gate: Authorizer, request: IncomingMessage, parts: ControlP
   try {
     return await gate.admit(request, Date.now());
   } catch (error) {
-    parts.onTrouble(`a credential could not be looked up: ${error instanceof Error ? error.message : String(error)}`);
+    parts.onTrouble(`a credential could not be looked up: ${errorText(error)}`);
     return { ok: false, refusal: new Refusal("store_unavailable", "The database does not answer.") };
   }
 }
@@ -161,7 +162,7 @@ function errorFor(error: unknown, parts: ControlParts): Refusal {
     case 400:
       return new Refusal("invalid_request", "The request cannot be read.");
     default:
-      parts.onTrouble(`the control API failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      parts.onTrouble(`the control API failed: ${errorStack(error)}`);
       return new Refusal("store_unavailable", "The database did not do what was asked.");
   }
 }

@@ -1,4 +1,5 @@
 /** What the attempts at one upstream used, by UTC day and upstream model: to be held against what its provider bills. */
+import { DAY_MS } from "@millrace/wire/duration";
 import { dayOf } from "@millrace/policy/usage-day";
 import * as z from "zod";
 import { pageOf, pageQuery, sliceOf, USAGE_PLACE } from "../http/page.ts";
@@ -8,7 +9,6 @@ import { Refusal } from "../http/refusal.ts";
 import { shownTokens } from "./requests.ts";
 import { instant, moneyOrNull, moneyOrNullShape } from "../http/shapes.ts";
 
-const DAY_MS = 86_400_000;
 const USUAL_DAYS = 30;
 const DAYS_MAX = 100;
 

@@ -1,4 +1,5 @@
 /** Sums of requests by hour or day, and by what they were for. */
+import { DAY_MS, HOUR_MS } from "@millrace/wire/duration";
 import * as z from "zod";
 import { maySee } from "../access/caller.ts";
 import type { Caller } from "../access/caller.ts";
@@ -10,8 +11,6 @@ import { Refusal } from "../http/refusal.ts";
 import { shownTokens } from "./requests.ts";
 import { instant, isoOf, money, moneyOrNull, moneyOrNullShape, moneyShape, time } from "../http/shapes.ts";
 
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 /** How long each step is, how far a question reaches without a beginning, and how far at most. */
 const STEPS = {
   hour: { ms: HOUR_MS, usualMs: DAY_MS, mostMs: 31 * DAY_MS },

@@ -1,4 +1,5 @@
 /** New tables in PostgreSQL, made and filled in one transaction. */
+import { errorText } from "../../basics/error-text.ts";
 import { walkAudit } from "../tables/audit-walk.ts";
 import { auditLedger } from "../ledger/audit.ts";
 import { assertServer, lockSchema, makeSteps } from "../postgres/migrate.ts";
@@ -85,7 +86,7 @@ class PostgresTarget implements RestoreTarget {
     try {
       await this.#session.execute("COMMIT");
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorText(error);
       throw new Error(`${this.name} did not say whether it kept everything (${reason}): restore again`, { cause: error });
     }
   }

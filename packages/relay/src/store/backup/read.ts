@@ -1,4 +1,5 @@
 /** Reads a backup from its beginning to its end, and finds out whether it is whole and unchanged. */
+import { errorText } from "../../basics/error-text.ts";
 import { createHash } from "node:crypto";
 import { createReadStream, statSync } from "node:fs";
 import { pipeline } from "node:stream";
@@ -28,7 +29,7 @@ export async function* readBackup(path: string): AsyncGenerator<Part> {
     for await (const piece of wholeLines(path)) yield* walk.partsOf(piece);
     yield walk.end();
   } catch (error) {
-    throw new Error(`${path} ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`${path} ${errorText(error)}`, { cause: error });
   }
 }
 

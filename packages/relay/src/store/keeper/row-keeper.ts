@@ -2,6 +2,7 @@
  * Sees to it that a row, and how its hold ends, is kept: by the database, else by the spool file, else in memory until
  * one of them can again. While it is the last, no new request may start.
  */
+import { errorText } from "../../basics/error-text.ts";
 import type { Ending, Recorded, RequestRow, RowStore } from "../../insight/row.ts";
 import { asLate, EntryStore } from "./entry-store.ts";
 import type { EntryStoreParts, Outcome } from "./entry-store.ts";
@@ -60,7 +61,7 @@ export class RowKeeper implements RowStore {
     } catch (error) {
       this.#keepInMemory(late);
       this.#schedule(UNKEPT_RETRY_MS);
-      throw new Error(`${outcome.reason}; and the spool file: ${error instanceof Error ? error.message : String(error)}`);
+      throw new Error(`${outcome.reason}; and the spool file: ${errorText(error)}`);
     }
     // An outage of minutes is one trouble, not one for every request.
     if (++this.#told <= TOLD_MAX) this.#parts.onTrouble(`row ${row.id} went to the spool file: ${outcome.reason}`);
@@ -85,7 +86,7 @@ export class RowKeeper implements RowStore {
       else this.#told = 0;
       if (this.#unkept.length === 0) spool.reserve();
     } catch (error) {
-      onTrouble(`the spool file cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+      onTrouble(`the spool file cannot be read: ${errorText(error)}`);
       this.#schedule(SPOOL_RETRY_MS);
     }
   }

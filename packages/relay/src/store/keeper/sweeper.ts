@@ -1,4 +1,5 @@
 /** What must be done now and then: credit expires though nobody asks for it, and relays die without a word. */
+import { errorText } from "../../basics/error-text.ts";
 import type { Ledger } from "../../ledger/ledger.ts";
 import type { DeadNode } from "../queries/queries.ts";
 import type { Store } from "../store.ts";
@@ -63,7 +64,7 @@ export class Sweeper {
       if (now - this.#answersSince < deadAfterMs) this.#suspects.clear();
       else await this.#endDead(await store.query("deadNodes", { own: ledger.node }), now, deadAfterMs / 3);
     } catch (error) {
-      onTrouble(`sweeping failed: ${error instanceof Error ? error.message : String(error)}`);
+      onTrouble(`sweeping failed: ${errorText(error)}`);
     }
   }
 

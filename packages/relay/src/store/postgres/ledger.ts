@@ -1,4 +1,6 @@
 /** The ledger in PostgreSQL, over one connection: batches are made in the queue, so more would only wait for each other's locks. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { errorText } from "../../basics/error-text.ts";
 import { randomBytes } from "node:crypto";
 import type pg from "pg";
 import type { Operation, Result } from "../../ledger/operation.ts";
@@ -65,7 +67,7 @@ export class PostgresLedger {
       } catch (error) {
         if (error instanceof NotDurable || performance.now() > deadline) throw error;
       }
-      await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
+      await sleep(RETRY_PAUSE_MS);
     }
   }
 
@@ -87,12 +89,12 @@ export class PostgresLedger {
         });
         return wasLost ? results.map(stillUnknown) : results;
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = errorText(error);
         if (error instanceof NameTaken) return operations.map(() => unavailable(reason, wasSent));
         this.#settings.onTrouble?.(`the ledger's connection failed: ${reason}`);
         if (error instanceof NotDurable || performance.now() > deadline) return operations.map(() => unavailable(reason, wasSent));
       }
-      await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
+      await sleep(RETRY_PAUSE_MS);
     }
   }
 

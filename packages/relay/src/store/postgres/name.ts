@@ -2,6 +2,7 @@
  * A relay's name is its own: two of one name would end each other's holds. The name is a lock that lives as long as the
  * ledger's connection, so that whoever loses it cannot write to the ledger any more.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Session } from "./session.ts";
 import { read } from "../sql/sql.ts";
 
@@ -32,6 +33,6 @@ export async function takeName(session: Session, name: string, process: string):
     if (row?.["taken"] === true) return;
     if (performance.now() > deadline)
       throw left.length > 0 ? new Error("an earlier connection has not ended yet") : new NameTaken(`another process uses the name ${name}`);
-    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    await sleep(AGAIN_MS);
   }
 }

@@ -1,4 +1,5 @@
 /** One connection to PostgreSQL that runs statements as data, and the statements it knows. */
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { kindOfFailure } from "../sql/errors.ts";
 import type { Answer, Sql, SqlValue, Statement } from "../sql/sql.ts";
@@ -106,7 +107,7 @@ export class Session {
   async close(): Promise<void> {
     if (this.#isBroken) return this.destroy();
     // A peer that does not answer must not hold the caller up.
-    await Promise.race([this.#client.end().catch(() => undefined), new Promise((resolve) => setTimeout(resolve, CLOSE_WITHIN_MS).unref())]);
+    await Promise.race([this.#client.end().catch(() => undefined), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
   }
 
   async #execute(statement: Statement): Promise<Answer> {

@@ -2,6 +2,8 @@
  * The store in PostgreSQL, for one relay or several. Five connections: one for the ledger, one for other writes, one for what
  * requests look up, one for summaries, and one that watches for what other relays changed and whether the server answers.
  */
+import { setTimeout as sleep } from "node:timers/promises";
+import { errorText } from "../../basics/error-text.ts";
 import type pg from "pg";
 import type { Operation, Result } from "../../ledger/operation.ts";
 import type { AttachedWrites, FencingToken } from "../ledger/commit.ts";
@@ -103,12 +105,12 @@ export class PostgresStore implements Store {
         store.#watching = store.#watchOn();
         return store;
       } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
+        const message = errorText(error);
         if (!mayAnswerLater(error)) throw error;
         if (Date.now() > deadline) throw new Error(`PostgreSQL does not answer (${message}): is it running, and is the address right?`);
         settings.onTrouble(`PostgreSQL does not answer yet: ${message}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, OPEN_PAUSE_MS));
+      await sleep(OPEN_PAUSE_MS);
     }
   }
 
@@ -141,7 +143,7 @@ export class PostgresStore implements Store {
     try {
       return await this.#writes.run(() => commitWrites("postgres", units));
     } catch (error) {
-      this.#fail(error instanceof Error ? error.message : String(error));
+      this.#fail(errorText(error));
       throw error;
     }
   }
@@ -163,7 +165,7 @@ export class PostgresStore implements Store {
         if (this.#trouble !== null) this.#settings.onTrouble("PostgreSQL answers again");
         this.#trouble = null;
       } catch (error) {
-        this.#fail(error instanceof Error ? error.message : String(error));
+        this.#fail(errorText(error));
       }
       for (const tell of asked) tell();
       if (this.#asked.length > 0) continue;
@@ -198,7 +200,7 @@ export class PostgresStore implements Store {
 
   async close(): Promise<void> {
     const deadline = Date.now() + CLOSE_WITHIN_MS;
-    while (this.waiting > 0 && this.#trouble === null && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (this.waiting > 0 && this.#trouble === null && Date.now() < deadline) await sleep(5);
     this.#isClosed = true;
     this.#wake();
     this.#queue.close("the store is closed");

@@ -1,4 +1,5 @@
 /** The embedded store: SQLite, with a writer thread that commits in groups, and a reader thread beside it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Operation, Result } from "../../ledger/operation.ts";
 import type { AttachedWrites, FencingToken } from "../ledger/commit.ts";
 import type { QueryAnswer, QueryArgs, QueryName } from "../queries/queries.ts";
@@ -91,7 +92,7 @@ export class SqliteStore implements Store {
   /** Waits until all that was given is stored, then closes. Bounded: what is left after ten seconds is refused. */
   async close(): Promise<void> {
     const deadline = Date.now() + CLOSE_WITHIN_MS;
-    while (this.waiting > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (this.waiting > 0 && Date.now() < deadline) await sleep(5);
     this.#queue.close("the store is closed");
     await this.#reader.close();
     await this.#writer.close();

@@ -1,4 +1,6 @@
 /** Questions to a worker thread, answered in their order. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { errorText } from "../../basics/error-text.ts";
 import { Worker } from "node:worker_threads";
 
 const CLOSE_WITHIN_MS = 10_000;
@@ -23,7 +25,7 @@ export class WorkerClient {
     this.#onDeath = onDeath;
     this.#worker = new Worker(new URL(`./${name}.${ending}`, import.meta.url), { workerData });
     this.#worker.on("message", (answer: WorkerAnswer) => this.#settle(answer));
-    this.#worker.on("error", (error) => this.#die(error instanceof Error ? error.message : String(error)));
+    this.#worker.on("error", (error) => this.#die(errorText(error)));
     this.#worker.on("exit", () => this.#die(`the thread ${name} ended`));
   }
 
@@ -46,7 +48,7 @@ export class WorkerClient {
       const ended = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
       this.#death = "the store is closed";
       this.#worker.postMessage("close");
-      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, CLOSE_WITHIN_MS).unref())]);
+      await Promise.race([ended, sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
     }
     await this.#worker.terminate();
   }

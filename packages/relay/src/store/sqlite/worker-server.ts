@@ -1,4 +1,5 @@
 /** The other end of a worker line: answers each message, a failure included. */
+import { errorText } from "../../basics/error-text.ts";
 import { parentPort } from "node:worker_threads";
 import type { WorkerAnswer } from "./worker-client.ts";
 
@@ -20,6 +21,6 @@ function outcome(work: () => unknown): WorkerAnswer {
   try {
     return { value: work() };
   } catch (error) {
-    return { failure: error instanceof Error ? error.message : String(error) };
+    return { failure: errorText(error) };
   }
 }

@@ -1,4 +1,5 @@
 /** The audit as it is stored, walked from its first entry to its last. */
+import { errorText } from "../../basics/error-text.ts";
 import { ChainWalk } from "../../control/audit-entry.ts";
 import type { AuditVerdict } from "../../control/audit-entry.ts";
 import { AUDIT } from "./control-rows.ts";
@@ -20,7 +21,7 @@ export function* walkAudit(): Sql<AuditVerdict> {
         walk.take(objectOf(AUDIT, row));
       } catch (error) {
         // No JSON where JSON was written, or a time that is none.
-        const reason = `it cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+        const reason = `it cannot be read: ${errorText(error)}`;
         return { ...walk.verdict, broken: { seq: Number(row["seq"]), reason } };
       }
     }

@@ -1,4 +1,5 @@
 /** The rows of requests: each once, whoever brings it, and the sums that summaries are read from. */
+import { DAY_MS, HOUR_MS } from "@millrace/wire/duration";
 import type { StoredAttempt, StoredRequest } from "../../insight/request-file.ts";
 import type { AttemptRow, Mark, RequestRow } from "../../insight/row.ts";
 import { insertRows, readAmong, updateRows, upsertRows } from "../sql/sql.ts";
@@ -181,8 +182,8 @@ const ADD = `ON CONFLICT (period, starts_at, account_id, key_id, model, upstream
 ).join(", ")}`;
 
 const PERIODS: readonly (readonly [name: string, ms: number])[] = [
-  ["hour", 3_600_000],
-  ["day", 86_400_000],
+  ["hour", HOUR_MS],
+  ["day", DAY_MS],
 ];
 
 /** One row for each sum that is touched, in the order of their keys, so that two relays never wait for each other in a circle. */

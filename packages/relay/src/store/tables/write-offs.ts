@@ -1,4 +1,5 @@
 /** Charges that could not be taken whole, from the holds and corrections that say so. */
+import { DAY_MS, HOUR_MS } from "@millrace/wire/duration";
 import type { UsageQuestion, UsageSum, WriteOff } from "../../control/ports.ts";
 import { read } from "../sql/sql.ts";
 import type { Sql } from "../sql/sql.ts";
@@ -38,7 +39,7 @@ export function* sumWriteOffs(accountId: string, fromMs: number, toMs: number): 
 }
 
 /** Lengths of the periods that usage is summed up by. */
-export const PERIOD_MS = { hour: 3_600_000, day: 86_400_000 } as const;
+export const PERIOD_MS = { hour: HOUR_MS, day: DAY_MS } as const;
 
 /** By hour or day of the request, as its row has it, and by the same group as the sums of a page that stand from `firstMs` to `lastMs`. */
 export function* writeOffsOfSums(
