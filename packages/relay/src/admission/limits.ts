@@ -26,7 +26,7 @@ export interface LimitAsk extends LimitedParty {
 }
 
 /** Why a request may not enter. `name` is for people: `account rpm`, `key in_flight`. */
-export type Refused =
+export type EntryRefusal =
   | ({ readonly kind: "limit"; readonly name: string } & Pick<LimitRefusal, "dimension" | "limit" | "waitMs">)
   /** The account's tier is not among those configured, and no default stands in. */
   | { readonly kind: "tier_unknown" }
@@ -43,7 +43,7 @@ export interface Lease {
   undo(): void;
 }
 
-export type Admission = { readonly ok: true; readonly lease: Lease } | { readonly ok: false; readonly refused: Refused };
+export type Admission = { readonly ok: true; readonly lease: Lease } | { readonly ok: false; readonly refused: EntryRefusal };
 
 export interface LimiterReport {
   /** Accounts, keys and models of accounts that are kept count of. */

@@ -134,7 +134,7 @@ export interface UpstreamSum {
   readonly costNanos: bigint | null;
 }
 
-export interface Statement {
+export interface AccountStatement {
   readonly openingNanos: bigint;
   readonly byCode: ReadonlyMap<TransferCode, bigint>;
   readonly closingNanos: bigint;
@@ -164,7 +164,7 @@ export interface ControlStore {
   requests(filter: RequestFilter & Slice<Moment>): Promise<readonly StoredRequest[]>;
   request(id: string): Promise<RequestDetail | null>;
   writeOffs(filter: WriteOffFilter & Slice<Moment>): Promise<readonly WriteOff[]>;
-  statement(accountId: string, fromMs: number, toMs: number): Promise<Statement>;
+  statement(accountId: string, fromMs: number, toMs: number): Promise<AccountStatement>;
   /** By time, then by group. */
   usage(question: UsageQuestion): Promise<readonly UsageSum[]>;
   /** By model. */

@@ -3,7 +3,7 @@ import { durationText } from "@millrace/wire/duration";
 import type { ServerResponse } from "node:http";
 import type { LimitQuota, LimitSet, LimitStanding } from "@millrace/policy/limit";
 import { WINDOW_WAIT_MS_MAX } from "@millrace/policy/limit-window";
-import type { Lease, LimitedParty, Limiter, Refused } from "../admission/limits.ts";
+import type { Lease, LimitedParty, Limiter, EntryRefusal } from "../admission/limits.ts";
 import type { KeyRecord } from "../admission/keys.ts";
 import type { Exchange } from "../chat/exchange.ts";
 import { clampRetryAfter, relayError } from "../chat/relay-error.ts";
@@ -66,7 +66,7 @@ function estimateOutput(request: ClientRequest): number {
   return request.endpoint === "embeddings" ? 0 : (request.outputTokensMax ?? OUTPUT_TOKENS_GUESS) * request.answersMax;
 }
 
-function refusalError(refused: Refused): RelayError {
+function refusalError(refused: EntryRefusal): RelayError {
   switch (refused.kind) {
     case "limit":
       return limitError(refused);
@@ -77,7 +77,7 @@ function refusalError(refused: Refused): RelayError {
   }
 }
 
-function limitError({ name, dimension, limit, waitMs }: Extract<Refused, { kind: "limit" }>): RelayError {
+function limitError({ name, dimension, limit, waitMs }: Extract<EntryRefusal, { kind: "limit" }>): RelayError {
   const code = dimension === "in_flight" ? "too_many_in_flight" : "rate_limited";
   const retryAfterMs = Math.min(Math.max(1, Math.ceil(waitMs)), RETRY_AFTER_MS_MAX);
   const wait = { retryAfterS: clampRetryAfter(retryAfterMs), retryAfterMs };

@@ -28,14 +28,14 @@ export interface ListenerSettings {
   readonly open: Set<ServerResponse>;
 }
 
-interface Exchange {
+interface HttpExchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
 }
 
 /** An HTTP server that is not listening yet. */
 export function createListener(settings: ListenerSettings): Server {
-  const open = new WeakMap<Duplex, Set<Exchange>>();
+  const open = new WeakMap<Duplex, Set<HttpExchange>>();
   const server = createServer(
     {
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -105,7 +105,7 @@ const STATUS_OF_PARSER: Readonly<Record<string, string>> = {
   ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
 };
 
-function answerClientError(error: NodeJS.ErrnoException, socket: Duplex, here: ReadonlySet<Exchange> = new Set()): void {
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex, here: ReadonlySet<HttpExchange> = new Set()): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
   if (error.code === "HPE_CLOSED_CONNECTION" || !mayAnswer([...here])) return endWith(socket);
   const status = STATUS_OF_PARSER[error.code ?? ""] ?? "400 Bad Request";
@@ -116,7 +116,7 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Duplex, here: R
  * Bytes that are no HTTP get an answer only where it cannot be taken for another one: on a quiet connection, behind a
  * whole exchange, or as the answer to the one request whose body they spoil.
  */
-function mayAnswer(here: readonly Exchange[]): boolean {
+function mayAnswer(here: readonly HttpExchange[]): boolean {
   const [only] = here;
   if (only === undefined) return true;
   if (here.length > 1) return false;

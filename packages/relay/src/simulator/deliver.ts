@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from "node:http";
 import { gzipSync } from "node:zlib";
 
 import { echoHeaders, echoTrailers } from "./echo.ts";
-import type { Exchange } from "./exchange.ts";
+import type { SimulatedExchange } from "./exchange.ts";
 import type { Fault } from "./fault.ts";
 import { collectBytes, play } from "./pace.ts";
 import type { Step } from "./pace.ts";
@@ -26,7 +26,7 @@ const IDLE_MS = 50;
 const FORGED_RESPONSE = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n" + '{"forged":true}';
 
 /** Sends a response: interim answers, headers, body, trailers, the end, and what the fault adds after it. */
-export async function deliver(exchange: Exchange, delivery: Delivery): Promise<void> {
+export async function deliver(exchange: SimulatedExchange, delivery: Delivery): Promise<void> {
   const { outlet, fault } = exchange;
   sendInterim(exchange);
   const packed = pack(fault, delivery);
@@ -41,7 +41,7 @@ export async function deliver(exchange: Exchange, delivery: Delivery): Promise<v
 
 /** Sends a body that is ready. */
 export async function deliverBody(
-  exchange: Exchange,
+  exchange: SimulatedExchange,
   status: number,
   contentType: string,
   body: string | Uint8Array,
@@ -58,7 +58,7 @@ export async function deliverBody(
 }
 
 /** Sends an answer that a test gave byte for byte. */
-export async function deliverRaw(exchange: Exchange, raw: RawAnswer): Promise<void> {
+export async function deliverRaw(exchange: SimulatedExchange, raw: RawAnswer): Promise<void> {
   const { outlet } = exchange;
   outlet.open(raw.status ?? 200, raw.headers ?? { "content-type": "text/event-stream" });
   for (const piece of rawPieces(raw.body)) {
@@ -72,14 +72,14 @@ function rawPieces(body: Uint8Array | readonly RawPiece[]): readonly RawPiece[] 
   return body instanceof Uint8Array ? [{ bytes: body, afterMs: 0 }] : body;
 }
 
-function sendInterim({ fault, response }: Exchange): void {
+function sendInterim({ fault, response }: SimulatedExchange): void {
   if (fault?.kind === "100-then-103") response.writeContinue();
   if (fault?.kind === "100-then-103" || fault?.kind === "early-hints") {
     response.writeEarlyHints({ link: "</style.css>; rel=preload; as=style" });
   }
 }
 
-function responseHeaders(exchange: Exchange, delivery: Delivery): OutgoingHttpHeaders {
+function responseHeaders(exchange: SimulatedExchange, delivery: Delivery): OutgoingHttpHeaders {
   const { fault, scenario, outlet } = exchange;
   const hidesLength = fault?.kind === "tiny-chunks" || fault?.kind === "close-delimited";
   return {
@@ -112,7 +112,7 @@ function wholeBody(delivery: Delivery, bytes: Uint8Array, missingBytes: number):
   };
 }
 
-async function finish(exchange: Exchange): Promise<void> {
+async function finish(exchange: SimulatedExchange): Promise<void> {
   const { outlet, fault, connection } = exchange;
   if (outlet.isOver) return;
   const ended = outlet.end(fault?.kind === "short-length" ? "fin" : "clean");
@@ -123,7 +123,7 @@ async function finish(exchange: Exchange): Promise<void> {
   if (fault?.kind === "close-idle" && fault.when === "reuse") connection.closesOnReuse = true;
 }
 
-async function writeWhileIdle({ outlet, connection }: Exchange): Promise<void> {
+async function writeWhileIdle({ outlet, connection }: SimulatedExchange): Promise<void> {
   await outlet.sleep(IDLE_MS);
   if (connection.outlets.size === 1 && !outlet.socket.destroyed) outlet.socket.write(FORGED_RESPONSE);
 }

@@ -4,7 +4,7 @@ import type { AnswerPlan, TextEndpoint } from "./answer-plan.ts";
 import { deliver, deliverBody, deliverRaw } from "./deliver.ts";
 import { embeddingsAnswer } from "./embeddings.ts";
 import { errorJson, statusBody } from "./error-body.ts";
-import type { Exchange } from "./exchange.ts";
+import type { SimulatedExchange } from "./exchange.ts";
 import { answerBadHead, answerFault } from "./fault-answer.ts";
 import { spoilItems } from "./fault-events.ts";
 import { asObject } from "@millrace/wire/json-values";
@@ -28,7 +28,7 @@ const STREAM_TYPE = "text/event-stream; charset=utf-8";
 const POST_ENDPOINTS = ["chat/completions", "completions", "embeddings"];
 
 /** Answers one request, as the scenario and the fault say. */
-export async function answer(exchange: Exchange, house: House): Promise<void> {
+export async function answer(exchange: SimulatedExchange, house: House): Promise<void> {
   const { scenario, fault } = exchange;
   if (scenario.raw !== null) return deliverRaw(exchange, scenario.raw);
   if (fault !== null && (await answerFault(exchange, fault))) return undefined;
@@ -43,7 +43,7 @@ function endpointPath(url: string): string {
   return (url.split("?", 1)[0] ?? "").replace(/^(\/(v1|beta))*\//, "").replace(/\/$/, "");
 }
 
-function hasKey({ request }: Exchange, house: House): boolean {
+function hasKey({ request }: SimulatedExchange, house: House): boolean {
   if (house.apiKey === null) return true;
   const { authorization } = request.headers;
   return [authorization, request.headers["x-api-key"], request.headers["api-key"]].some(
@@ -51,7 +51,7 @@ function hasKey({ request }: Exchange, house: House): boolean {
   );
 }
 
-async function refuseKey(exchange: Exchange): Promise<void> {
+async function refuseKey(exchange: SimulatedExchange): Promise<void> {
   const { errorStyle } = exchange.scenario;
   const { authorization } = exchange.request.headers;
   if (errorStyle === "deepseek" && authorization === undefined) {
@@ -65,12 +65,12 @@ async function refuseKey(exchange: Exchange): Promise<void> {
   return refuse(exchange, 401, message);
 }
 
-function refuse(exchange: Exchange, status: number, message: string): Promise<void> {
+function refuse(exchange: SimulatedExchange, status: number, message: string): Promise<void> {
   const { contentType, body } = statusBody(status, exchange.scenario.errorStyle, message);
   return deliverBody(exchange, status, contentType, body);
 }
 
-async function answerGet(exchange: Exchange, house: House, path: string): Promise<void> {
+async function answerGet(exchange: SimulatedExchange, house: House, path: string): Promise<void> {
   const listed = house.models ?? MODELS_LISTED;
   const id = path.startsWith("models/") ? decoded(path.slice("models/".length)) : null;
   if (path !== "models" && path !== "user/balance" && id === null) return refuseRoute(exchange);
@@ -100,12 +100,12 @@ function modelObject(id: string): object {
   return { id, object: "model", created: 1_790_000_000, owned_by: "millrace-simulator" };
 }
 
-function refuseRoute(exchange: Exchange): Promise<void> {
+function refuseRoute(exchange: SimulatedExchange): Promise<void> {
   const message = `Invalid URL (${exchange.request.method} ${exchange.request.url})`;
   return deliverBody(exchange, 404, JSON_TYPE, errorJson(message, "invalid_request_error", null));
 }
 
-async function answerPost(exchange: Exchange, house: House, path: string): Promise<void> {
+async function answerPost(exchange: SimulatedExchange, house: House, path: string): Promise<void> {
   if (exchange.request.method !== "POST") return refuse(exchange, 405, "Not allowed: use POST here.");
   const body = asObject(exchange.outlet.seen.json);
   if (body === null) return refuse(exchange, 400, "We could not parse the JSON body of your request.");
@@ -129,7 +129,7 @@ function mistakeIn(body: JsonObject, path: string): string | undefined {
   return undefined;
 }
 
-async function answerText(exchange: Exchange, endpoint: TextEndpoint, body: JsonObject): Promise<void> {
+async function answerText(exchange: SimulatedExchange, endpoint: TextEndpoint, body: JsonObject): Promise<void> {
   const { scenario, fault, seed } = exchange;
   const plan = planAnswer(endpoint, body, exchange.body, seed, scenario);
   if (!plan.isStream || fault?.kind === "json-instead-of-stream") return answerPlain(exchange, plainAnswer(plan));
@@ -140,23 +140,23 @@ async function answerText(exchange: Exchange, endpoint: TextEndpoint, body: Json
   return deliver(exchange, streamDelivery(exchange, plan, steps));
 }
 
-function streamDelivery(exchange: Exchange, plan: AnswerPlan, steps: Iterable<Step>): Parameters<typeof deliver>[1] {
+function streamDelivery(exchange: SimulatedExchange, plan: AnswerPlan, steps: Iterable<Step>): Parameters<typeof deliver>[1] {
   const early = plan.scenario.earlyHeaders || exchange.fault?.kind === "hang-headers";
   return { status: 200, contentType: streamType(exchange), steps, sendsHeadersEarly: early };
 }
 
-function streamType({ fault }: Exchange): string {
+function streamType({ fault }: SimulatedExchange): string {
   if (fault?.kind === "wrong-type") return fault.contentType ?? "text/html";
   if (fault?.kind === "ndjson") return "application/x-ndjson";
   return fault?.kind === "multi-json-body" ? JSON_TYPE : STREAM_TYPE;
 }
 
-function writing({ fault }: Exchange): Writing {
+function writing({ fault }: SimulatedExchange): Writing {
   if (fault?.kind === "ndjson") return "lines";
   return fault?.kind === "multi-json-body" ? "documents" : "events";
 }
 
-async function answerPlain(exchange: Exchange, body: string): Promise<void> {
+async function answerPlain(exchange: SimulatedExchange, body: string): Promise<void> {
   const { fault, scenario } = exchange;
   if (fault?.kind === "bare-lf" || fault?.kind === "cl-and-te") {
     return answerBadHead(exchange, fault.kind, Buffer.from(body));

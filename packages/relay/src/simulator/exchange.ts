@@ -6,7 +6,7 @@ import type { Outlet } from "./outlet.ts";
 import type { Scenario } from "./scenario.ts";
 
 /** One request and all that its answer depends on. */
-export interface Exchange {
+export interface SimulatedExchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly connection: Connection;

@@ -1,7 +1,7 @@
 import { deliver, deliverBody } from "./deliver.ts";
 import { echoText } from "./echo.ts";
 import { errorJson, statusBody } from "./error-body.ts";
-import type { Exchange } from "./exchange.ts";
+import type { SimulatedExchange } from "./exchange.ts";
 import type { Fault, FaultOf } from "./fault.ts";
 import { gzipBomb } from "./gzip-bomb.ts";
 import type { Step } from "./pace.ts";
@@ -10,7 +10,7 @@ const HTML = "<!doctype html><html><body><h1>It works!</h1></body></html>";
 const ERROR_200 = "The request was accepted and failed all the same.";
 
 /** Answers faults that replace the whole response. False: the fault is of another sort and a good answer follows. */
-export async function answerFault(exchange: Exchange, fault: Fault): Promise<boolean> {
+export async function answerFault(exchange: SimulatedExchange, fault: Fault): Promise<boolean> {
   const { outlet } = exchange;
   switch (fault.kind) {
     case "refuse":
@@ -53,7 +53,7 @@ export async function answerFault(exchange: Exchange, fault: Fault): Promise<boo
 }
 
 /** Answers with headers that no good server writes, around a good body. */
-export async function answerBadHead(exchange: Exchange, kind: "bare-lf" | "cl-and-te", body: Uint8Array): Promise<void> {
+export async function answerBadHead(exchange: SimulatedExchange, kind: "bare-lf" | "cl-and-te", body: Uint8Array): Promise<void> {
   const { outlet } = exchange;
   const length = `Content-Length: ${body.length}`;
   const head = ["HTTP/1.1 200 OK", "Content-Type: text/event-stream", length];
@@ -68,7 +68,7 @@ export async function answerBadHead(exchange: Exchange, kind: "bare-lf" | "cl-an
   await outlet.end("fin");
 }
 
-async function answerStatus(exchange: Exchange, fault: FaultOf<"status">): Promise<void> {
+async function answerStatus(exchange: SimulatedExchange, fault: FaultOf<"status">): Promise<void> {
   const { contentType, body } = statusBody(fault.status, fault.shape ?? exchange.scenario.errorStyle);
   await deliverBody(exchange, fault.status, contentType, body, retryAfter(fault.retryAfterMs));
 }
@@ -85,7 +85,7 @@ function error200(fault: FaultOf<"error-200">): string {
   return errorJson(ERROR_200, "server_error", "server_error");
 }
 
-async function answerBomb(exchange: Exchange, fault: FaultOf<"gzip-bomb">): Promise<void> {
+async function answerBomb(exchange: SimulatedExchange, fault: FaultOf<"gzip-bomb">): Promise<void> {
   const bomb = await gzipBomb(fault.inflatedBytes);
   const steps: Step[] = [{ kind: "bytes", bytes: bomb, isEvent: false }];
   const headers = { "content-encoding": "gzip" };
@@ -98,7 +98,7 @@ async function answerBomb(exchange: Exchange, fault: FaultOf<"gzip-bomb">): Prom
   });
 }
 
-async function answerEcho(exchange: Exchange, fault: FaultOf<"echo">): Promise<boolean> {
+async function answerEcho(exchange: SimulatedExchange, fault: FaultOf<"echo">): Promise<boolean> {
   if (fault.status === undefined) return false;
   const { contentType, body } = statusBody(fault.status, "openai", echoText(exchange.request.headers));
   await deliverBody(exchange, fault.status, contentType, body);

@@ -7,7 +7,7 @@ import type { Connection } from "./connection.ts";
 import { answer } from "./endpoint.ts";
 import type { House } from "./endpoint.ts";
 import { echoText } from "./echo.ts";
-import type { Exchange } from "./exchange.ts";
+import type { SimulatedExchange } from "./exchange.ts";
 import { drawFault } from "./fault-draw.ts";
 import { bodyShape, faultyScenario } from "./fault-shape.ts";
 import type { Fault, FaultRule } from "./fault.ts";
@@ -171,7 +171,7 @@ function startExchange(
   response: ServerResponse,
   body: Uint8Array,
   seen: SeenRecord,
-): Exchange {
+): SimulatedExchange {
   const wanted: Scenario = { ...DEFAULT_SCENARIO, ...state.scenario, ...state.script?.(seen) };
   const fault = connection.closesOnReuse ? ({ kind: "refuse" } as const) : (wanted.fault ?? drawnFault(state, seen));
   const scenario = withEcho(fault, faultyScenario(fault, wanted), request);
@@ -190,7 +190,7 @@ function withEcho(fault: Fault | null, scenario: Scenario, request: IncomingMess
   return fault?.kind === "echo" ? { ...scenario, text: echoText(request.headers) } : scenario;
 }
 
-async function answerOn(state: State, exchange: Exchange): Promise<void> {
+async function answerOn(state: State, exchange: SimulatedExchange): Promise<void> {
   const { counts } = state;
   const { outlet, connection } = exchange;
   counts.openRequests += 1;

@@ -7,7 +7,7 @@ import { kindOfFailure } from "./sql/errors.ts";
 /** How often a transaction that lost against another one is tried again. */
 const RETRIES_MAX = 5;
 
-export type Outcome<T> =
+export type TransactionOutcome<T> =
   | { readonly ok: true; readonly value: T }
   /**
    * Nothing is stored. `isEverybody`: what was asked is not to blame, so trying its parts would not help. `isLocked`: it is
@@ -19,7 +19,7 @@ export type Outcome<T> =
  * @param work what is done in it; `isAgain` says that it was tried before and lost, or met rows that it had not looked for.
  * @throws when the connection is lost: then the outcome is unknown.
  */
-export function* transaction<T>(work: (isAgain: boolean) => Sql<T>): Sql<Outcome<T>> {
+export function* transaction<T>(work: (isAgain: boolean) => Sql<T>): Sql<TransactionOutcome<T>> {
   for (let tries = 1; ; tries++) {
     try {
       yield { kind: "begin" };

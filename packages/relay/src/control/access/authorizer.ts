@@ -4,7 +4,7 @@ import type { Caller } from "./caller.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { crossSiteFault, foreignPageFault } from "./origin.ts";
 import { Refusal } from "../http/refusal.ts";
-import type { Route } from "../http/route.ts";
+import type { ControlRoute } from "../http/route.ts";
 
 export interface GateParts {
   /** The relay listens on loopback: only loopback names may stand in `Host`, so that no web page can reach it by a name of its own. */
@@ -24,9 +24,9 @@ export class Authorizer {
   readonly #parts: GateParts;
   readonly #authenticator: Authenticator;
   /** The routes of each address, by what the address looks like. */
-  readonly #places: readonly { readonly pattern: RegExp; readonly routes: ReadonlyMap<string, Route> }[];
+  readonly #places: readonly { readonly pattern: RegExp; readonly routes: ReadonlyMap<string, ControlRoute> }[];
 
-  constructor(routes: readonly Route[], authenticator: Authenticator, parts: GateParts) {
+  constructor(routes: readonly ControlRoute[], authenticator: Authenticator, parts: GateParts) {
     this.#parts = parts;
     this.#authenticator = authenticator;
     this.#places = [...Map.groupBy(routes, (route) => route.path)].map(([path, here]) => ({
@@ -59,7 +59,7 @@ export class Authorizer {
   }
 }
 
-function mayUse(caller: Caller, route: Route): boolean {
+function mayUse(caller: Caller, route: ControlRoute): boolean {
   return route.roles !== "anyone" && route.roles.includes(caller.role);
 }
 

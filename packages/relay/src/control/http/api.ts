@@ -12,7 +12,7 @@ import { Authenticator } from "../access/authenticator.ts";
 import { Authorizer } from "../access/authorizer.ts";
 import type { GateParts } from "../access/authorizer.ts";
 import { Refusal } from "./refusal.ts";
-import type { Route } from "./route.ts";
+import type { ControlRoute } from "./route.ts";
 import { ROUTES } from "./routes.ts";
 import { SerialQueue } from "../serial-queue.ts";
 import { SessionOperations } from "../access/session-operations.ts";
@@ -112,7 +112,7 @@ async function build(
 
 function serve(
   app: FastifyInstance,
-  route: Route,
+  route: ControlRoute,
   operations: Operations,
   admissions: WeakMap<IncomingMessage, Admission>,
   { store }: ControlParts,

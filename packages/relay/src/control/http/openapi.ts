@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, made from the table of routes. */
 import * as z from "zod";
-import type { Route } from "./route.ts";
+import type { ControlRoute } from "./route.ts";
 
 type Json = Record<string, unknown>;
 
@@ -36,7 +36,7 @@ const REFUSALS = {
 
 type Status = keyof typeof REFUSALS;
 
-export function openApi(routes: readonly Route[]): Json {
+export function openApi(routes: readonly ControlRoute[]): Json {
   const paths = Map.groupBy(routes, (route) => route.path);
   return {
     openapi: "3.1.0",
@@ -62,11 +62,11 @@ function refusal(description: string): Json {
   return { description, content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } } };
 }
 
-function pathItem(routes: readonly Route[]): Json {
+function pathItem(routes: readonly ControlRoute[]): Json {
   return Object.fromEntries(routes.map((route) => [route.method.toLowerCase(), operation(route)]));
 }
 
-function operation(route: Route): Json {
+function operation(route: ControlRoute): Json {
   const { name, summary, roles, status } = route;
   const takesBody = route.method === "POST" || route.method === "PATCH";
   const body = { requestBody: { content: { "application/json": { schema: schemaOf(route.body, "input") } } } };
@@ -81,7 +81,7 @@ function operation(route: Route): Json {
   };
 }
 
-function answer(route: Route): Json {
+function answer(route: ControlRoute): Json {
   return {
     description: route.summary,
     ...(route.name === "signIn" ? { headers: { "set-cookie": { schema: { type: "string" } } } } : {}),
@@ -89,7 +89,7 @@ function answer(route: Route): Json {
   };
 }
 
-function refusals(route: Route, takesBody: boolean): Json {
+function refusals(route: ControlRoute, takesBody: boolean): Json {
   const statuses: Status[] = ["400", "401", "403", "421", "429", "503"];
   if (route.path.includes("{id}")) statuses.push("404");
   if (takesBody) statuses.push("413", "415");
@@ -97,16 +97,16 @@ function refusals(route: Route, takesBody: boolean): Json {
 }
 
 /** The word after `/admin/api/`. */
-function tagOf({ path }: Route): string {
+function tagOf({ path }: ControlRoute): string {
   return path.split("/")[3] ?? "";
 }
 
-function pathParameters({ path }: Route): Json[] {
+function pathParameters({ path }: ControlRoute): Json[] {
   if (!path.includes("{id}")) return [];
   return [{ name: "id", in: "path", required: true, schema: { type: "string", pattern: "^\\w{1,64}$" } }];
 }
 
-function queryParameters({ query }: Route): Json[] {
+function queryParameters({ query }: ControlRoute): Json[] {
   const { properties = {}, required = [] } = schemaOf(query, "input") as { properties?: Record<string, Json>; required?: string[] };
   return Object.entries(properties).map(([name, schema]) => ({ name, in: "query", required: required.includes(name), schema }));
 }

@@ -20,7 +20,7 @@ interface Asked {
   setHeader(name: string, value: string): void;
 }
 
-export interface Route {
+export interface ControlRoute {
   /** Name of the operation in the OpenAPI document. */
   readonly name: string;
   readonly method: Method;
@@ -43,7 +43,7 @@ export interface Given<Q, B> extends Pick<Asked, "id" | "address" | "setHeader">
 
 const NOTHING = z.strictObject({});
 
-interface Spec<G, A extends z.ZodType> extends Pick<Route, "name" | "method" | "path" | "summary"> {
+interface Spec<G, A extends z.ZodType> extends Pick<ControlRoute, "name" | "method" | "path" | "summary"> {
   readonly status?: 201;
   readonly answer: A;
   readonly act: (operations: Operations, given: G) => z.input<A> | Promise<z.input<A>>;
@@ -58,9 +58,9 @@ interface Inputs<Q extends z.ZodType, B extends z.ZodType> {
 export function route<A extends z.ZodType, Q extends z.ZodType = typeof NOTHING, B extends z.ZodType = typeof NOTHING>(
   roles: readonly Role[],
   spec: Spec<Given<z.output<Q>, z.output<B>> & { readonly caller: Caller }, A> & Inputs<Q, B>,
-): Route {
+): ControlRoute {
   const { act, query = NOTHING, body = NOTHING, status = 200, ...rest } = spec;
-  const run: Route["run"] = async (operations, { caller, ...asked }) => {
+  const run: ControlRoute["run"] = async (operations, { caller, ...asked }) => {
     if (caller === null || !roles.includes(caller.role)) throw new TypeError(`${spec.name} was reached by nobody who may`);
     return act(operations, { ...asked, caller, query: query.parse(asked.query) as z.output<Q>, body: bodyOf<B>(body, asked.body) });
   };
@@ -70,9 +70,9 @@ export function route<A extends z.ZodType, Q extends z.ZodType = typeof NOTHING,
 /** A route that asks for no credential. */
 export function openRoute<A extends z.ZodType, B extends z.ZodType>(
   spec: Spec<Given<object, z.output<B>>, A> & { readonly body: B },
-): Route {
+): ControlRoute {
   const { act, body, status = 200, ...rest } = spec;
-  const run: Route["run"] = async (operations, { caller: _caller, ...asked }) =>
+  const run: ControlRoute["run"] = async (operations, { caller: _caller, ...asked }) =>
     act(operations, { ...asked, query: NOTHING.parse(asked.query), body: bodyOf<B>(body, asked.body) });
   return { ...rest, status, roles: "anyone", query: NOTHING, body, run };
 }

@@ -11,7 +11,7 @@ import { pageShape, pageQuery } from "./page.ts";
 import { listPrices, PriceShape } from "../resources/prices.ts";
 import { RequestDetailShape, RequestShape, RequestsQuery } from "../resources/requests.ts";
 import { openRoute, route } from "./route.ts";
-import type { Route } from "./route.ts";
+import type { ControlRoute } from "./route.ts";
 import { SessionShape, SignedOutShape, SignIn } from "../access/session-operations.ts";
 import { listTiers, TierShape } from "../resources/tiers.ts";
 import { UpstreamUsageShape, UpstreamUsageQuery } from "../resources/upstream-usage.ts";
@@ -29,7 +29,7 @@ const Page = z.strictObject(pageQuery);
 
 const API = "/admin/api";
 
-const SESSION: readonly Route[] = [
+const SESSION: readonly ControlRoute[] = [
   openRoute({
     name: "signIn",
     method: "POST",
@@ -58,7 +58,7 @@ const SESSION: readonly Route[] = [
   }),
 ];
 
-const ACCOUNTS: readonly Route[] = [
+const ACCOUNTS: readonly ControlRoute[] = [
   route(ALL, {
     name: "listAccounts",
     method: "GET",
@@ -97,7 +97,7 @@ const ACCOUNTS: readonly Route[] = [
   }),
 ];
 
-const MONEY: readonly Route[] = [
+const MONEY: readonly ControlRoute[] = [
   route(ALL, {
     name: "showBalance",
     method: "GET",
@@ -155,7 +155,7 @@ const MONEY: readonly Route[] = [
   }),
 ];
 
-const KEYS: readonly Route[] = [
+const KEYS: readonly ControlRoute[] = [
   route(ALL, {
     name: "listKeys",
     method: "GET",
@@ -212,7 +212,7 @@ const KEYS: readonly Route[] = [
   }),
 ];
 
-const MEMBERS: readonly Route[] = [
+const MEMBERS: readonly ControlRoute[] = [
   route(OWNER, {
     name: "listMembers",
     method: "GET",
@@ -259,7 +259,7 @@ const MEMBERS: readonly Route[] = [
   }),
 ];
 
-const INSIGHT: readonly Route[] = [
+const INSIGHT: readonly ControlRoute[] = [
   route(ALL, {
     name: "listRequests",
     method: "GET",
@@ -333,10 +333,10 @@ const INSIGHT: readonly Route[] = [
   }),
 ];
 
-const TABLE: readonly Route[] = [...SESSION, ...ACCOUNTS, ...MONEY, ...KEYS, ...MEMBERS, ...INSIGHT];
+const TABLE: readonly ControlRoute[] = [...SESSION, ...ACCOUNTS, ...MONEY, ...KEYS, ...MEMBERS, ...INSIGHT];
 
 /** The document is one of its own routes. */
-const DOCUMENT: Route = route(ALL, {
+const DOCUMENT: ControlRoute = route(ALL, {
   name: "showOpenApi",
   method: "GET",
   path: `${API}/openapi.json`,
@@ -345,4 +345,4 @@ const DOCUMENT: Route = route(ALL, {
   act: () => openApi([...TABLE, DOCUMENT]),
 });
 
-export const ROUTES: readonly Route[] = [...TABLE, DOCUMENT];
+export const ROUTES: readonly ControlRoute[] = [...TABLE, DOCUMENT];

@@ -11,7 +11,7 @@ export interface EntryStoreParts {
   readonly onTrouble: (message: string) => void;
 }
 
-export type Outcome =
+export type EntryOutcome =
   | { readonly ok: true; readonly chargedNanos: bigint | null; readonly writtenOffNanos: bigint }
   /** `isOwn`: the entry itself is to blame, and fails the next time too. */
   | { readonly ok: false; readonly isOwn: boolean; readonly reason: string };
@@ -23,7 +23,7 @@ export class EntryStore {
     this.#parts = parts;
   }
 
-  store({ row, ending }: SpoolEntry): Promise<Outcome> {
+  store({ row, ending }: SpoolEntry): Promise<EntryOutcome> {
     return ending === null ? this.#writeRow(row) : this.#end(row, ending, [{ kind: "row", row }]);
   }
 
@@ -31,7 +31,7 @@ export class EntryStore {
    * As long as its client waits for the answer. Whoever took this process for dead has ended the hold, and a plain answer could
    * still turn out late after a correction, of which there is one: so it counts as late at once.
    */
-  async storeInTime(entry: SpoolEntry): Promise<Outcome> {
+  async storeInTime(entry: SpoolEntry): Promise<EntryOutcome> {
     const { row, ending } = entry;
     if (ending === null || asLate(entry).ending?.kind === ending.kind) return this.store(entry);
     const result = await this.#parts.ledger.ask(ending, [{ kind: "row", row }]);
@@ -62,14 +62,14 @@ export class EntryStore {
     return bare.isOwn ? { bad: bare.reason } : "later";
   }
 
-  async #writeRow(row: RequestRow): Promise<Outcome> {
+  async #writeRow(row: RequestRow): Promise<EntryOutcome> {
     const failure = await this.#parts.store.write([{ kind: "row", row }]);
     if (failure !== null) return { ok: false, ...failure };
     return { ok: true, chargedNanos: row.chargeNanos === null ? null : BigInt(row.chargeNanos), writtenOffNanos: 0n };
   }
 
   /** The end of the hold and what goes with it in one transaction. */
-  async #end(row: RequestRow, ending: Ending, writes: readonly Write[]): Promise<Outcome> {
+  async #end(row: RequestRow, ending: Ending, writes: readonly Write[]): Promise<EntryOutcome> {
     const result = await this.#parts.ledger.ask(ending, writes);
     if (result.ok) return ended(result);
     if (result.code === "not_open" && result.hold !== undefined) return this.#endLate(row, ending, writes, result.hold);
@@ -79,7 +79,7 @@ export class EntryStore {
   }
 
   /** Somebody took this process for dead and ended the hold at its last checkpoint: the difference is corrected. */
-  async #endLate(row: RequestRow, ending: Ending, writes: readonly Write[], hold: HoldOutcome): Promise<Outcome> {
+  async #endLate(row: RequestRow, ending: Ending, writes: readonly Write[], hold: HoldOutcome): Promise<EntryOutcome> {
     const truth = ending.kind === "settle" ? { costNanos: ending.costNanos } : { costNanos: 0n, freesKey: true };
     const result = await this.#parts.ledger.ask({ kind: "correct", id: row.id, ...truth }, writes);
     if (result.ok) return ended(result);
@@ -89,18 +89,18 @@ export class EntryStore {
   }
 }
 
-function failed({ code, reason }: Extract<Result, { ok: false }>): Outcome {
+function failed({ code, reason }: Extract<Result, { ok: false }>): EntryOutcome {
   return { ok: false, isOwn: code !== "store_unavailable", reason: reason ?? code };
 }
 
-function fateOf(outcome: Outcome | undefined): Fate {
+function fateOf(outcome: EntryOutcome | undefined): Fate {
   if (outcome === undefined) return "later";
   if (outcome.ok) return "stored";
   return outcome.isOwn ? { bad: outcome.reason } : "later";
 }
 
 /** Charged is null where the hold was of an account that does not pay. */
-function ended({ balances, hold }: Done): Outcome {
+function ended({ balances, hold }: Done): EntryOutcome {
   const chargedNanos = balances === null ? null : (hold?.chargedNanos ?? 0n);
   return { ok: true, chargedNanos, writtenOffNanos: hold?.writtenOffNanos ?? 0n };
 }

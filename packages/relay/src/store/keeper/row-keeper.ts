@@ -5,7 +5,7 @@
 import { errorText } from "../../basics/error-text.ts";
 import type { Ending, Recorded, RequestRow, RowStore } from "../../insight/row.ts";
 import { asLate, EntryStore } from "./entry-store.ts";
-import type { EntryStoreParts, Outcome } from "./entry-store.ts";
+import type { EntryStoreParts, EntryOutcome } from "./entry-store.ts";
 import type { Spool, SpoolEntry } from "./spool.ts";
 import type { Store } from "../store.ts";
 
@@ -111,11 +111,11 @@ export class RowKeeper implements RowStore {
     );
   }
 
-  async #storeInTime(entry: SpoolEntry): Promise<Outcome> {
+  async #storeInTime(entry: SpoolEntry): Promise<EntryOutcome> {
     const trouble = this.#parts.store.trouble;
     if (trouble !== null) return { ok: false, isOwn: false, reason: trouble };
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<Outcome>((resolve) => {
+    const late = new Promise<EntryOutcome>((resolve) => {
       const reason = `the database took longer than ${CONFIRM_WITHIN_MS / 1000} s`;
       timer = setTimeout(() => resolve({ ok: false, isOwn: false, reason }), CONFIRM_WITHIN_MS);
     });

@@ -9,7 +9,7 @@ import type {
   RequestDetail,
   RequestFilter,
   Slice,
-  Statement,
+  AccountStatement,
   UpstreamDay,
   UpstreamSum,
   UsageQuestion,
@@ -181,7 +181,7 @@ export const CONTROL_QUERIES = {
   statement: function* (
     _dialect: Dialect,
     { accountId, fromMs, toMs }: { accountId: string; fromMs: number; toMs: number },
-  ): Sql<Statement> {
+  ): Sql<AccountStatement> {
     const statement = yield* readStatement(walletIdOf(accountId), fromMs, toMs);
     return { ...statement, writtenOffNanos: yield* sumWriteOffs(accountId, fromMs, toMs) };
   },

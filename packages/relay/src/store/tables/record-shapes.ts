@@ -46,7 +46,7 @@ export const KEYS: Shape<KeyRecord & Versioned> = {
 };
 
 /** What a change was decided on is not there any more. Trying the same again does not help: it is to be decided anew. */
-class Overtaken extends Error {}
+class ChangedMeanwhile extends Error {}
 
 const ID = ["id"] as const;
 
@@ -66,7 +66,7 @@ export function* writeRecord<T extends { readonly id: string }>(
   const [row] = yield* read(`${selectOf(shape)} WHERE id = ?${lockRows(dialect)}`, [record.id]);
   const seen = changes.filter((key) => key !== "version");
   const isAsSeen = row !== undefined && isDeepStrictEqual(valuesOf(shape, objectOf(shape, row), seen), valuesOf(shape, before as T, seen));
-  if (!isAsSeen) throw new Overtaken(`${record.id} of ${shape.table} was changed by somebody else in the meantime`);
+  if (!isAsSeen) throw new ChangedMeanwhile(`${record.id} of ${shape.table} was changed by somebody else in the meantime`);
   const values = [...valuesOf(shape, record, changes), record.id];
   yield* updateRows(dialect, shape.table, columnsOf(shape, changes), columnsOf(shape as Shape<{ id: string }>, ID), [values]);
 }

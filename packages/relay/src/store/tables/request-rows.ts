@@ -133,7 +133,7 @@ function givesWay(before: StoredRequest, request: StoredRequest): boolean {
   return before.errorCode === null && request.errorCode === "store_unavailable";
 }
 
-interface UsageSum {
+interface UsageSumRow {
   readonly period: string;
   readonly startsAt: number;
   readonly accountId: string;
@@ -152,7 +152,7 @@ interface UsageSum {
 }
 
 /** Requests of an hour or a day by account, key, model and upstream (empty where there was none). */
-const USAGE_SUMS: Shape<UsageSum> = {
+const USAGE_SUMS: Shape<UsageSumRow> = {
   table: "usage_sums",
   fields: {
     period: ["period", "text"],
@@ -188,14 +188,14 @@ const PERIODS: readonly (readonly [name: string, ms: number])[] = [
 
 /** One row for each sum that is touched, in the order of their keys, so that two relays never wait for each other in a circle. */
 function* addSums(dialect: Dialect, added: readonly StoredRequest[], gone: readonly StoredRequest[]): Sql<void> {
-  const sums = new Map<string, UsageSum>();
+  const sums = new Map<string, UsageSumRow>();
   for (const request of added) addTo(sums, request, 1);
   for (const request of gone) addTo(sums, request, -1);
   const rows = [...sums.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => valuesOf(USAGE_SUMS, sum));
   yield* upsertRows(dialect, USAGE_SUMS.table, columnsOf(USAGE_SUMS), rows, ADD);
 }
 
-function addTo(sums: Map<string, UsageSum>, request: StoredRequest, sign: 1 | -1): void {
+function addTo(sums: Map<string, UsageSumRow>, request: StoredRequest, sign: 1 | -1): void {
   for (const [period, ms] of PERIODS) {
     const startsAt = request.at - (request.at % ms);
     const { accountId, keyId, model } = request;
