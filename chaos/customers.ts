@@ -6,17 +6,10 @@ import type { Answer } from "../packages/relay/test/support/call.ts";
 import type { RelayProcess } from "../packages/relay/test/support/relay-process.ts";
 import { hear } from "./answer-heard.ts";
 import type { Heard } from "./answer-heard.ts";
+import type { Customer } from "./customer.ts";
 import type { Moments } from "./moments.ts";
 import { Orders, pick } from "./orders.ts";
 import type { Order } from "./orders.ts";
-
-export interface Customer {
-  readonly accountId: string;
-  readonly isMetered: boolean;
-  readonly keys: readonly string[];
-  readonly models: readonly string[];
-  readonly workers: number;
-}
 
 /** One try of an order, as its client knows it. */
 export interface Asked extends Heard {

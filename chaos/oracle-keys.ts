@@ -1,7 +1,7 @@
 /** What an Idempotency-Key promises: one run, one charge, and no refusal but for a request that has the key. */
 import type { HoldRow } from "./books.ts";
 import type { Asked } from "./customers.ts";
-import type { Finding } from "./oracle.ts";
+import type { Finding } from "./claims.ts";
 import { CLOCK_SLACK_MS } from "./records.ts";
 import type { Records } from "./records.ts";
 

@@ -1,7 +1,7 @@
 /** What customers ask for, and what they ask for again under the same Idempotency-Key. */
 import { drawInteger } from "../packages/relay/src/simulator/draw.ts";
 import type { Draw } from "../packages/relay/src/simulator/draw.ts";
-import type { Customer } from "./customers.ts";
+import type { Customer } from "./customer.ts";
 import { SLIDING } from "./tariff.ts";
 
 /** One request, however often it is sent. Its number is its `max_tokens`, which no other one has. */

@@ -2,7 +2,8 @@
 import { call } from "../packages/relay/test/support/call.ts";
 import type { RelayProcess } from "../packages/relay/test/support/relay-process.ts";
 import { ADMIN_TOKEN } from "../packages/relay/test/support/admin-token.ts";
-import type { Customer, Life } from "./customers.ts";
+import type { Life } from "./customers.ts";
+import type { Customer } from "./customer.ts";
 import type { Moments } from "./moments.ts";
 import { scaled, SLIDING } from "./tariff.ts";
 

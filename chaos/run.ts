@@ -5,11 +5,12 @@
  */
 import { parseArgs } from "node:util";
 import { postgresBinaries } from "../packages/relay/test/support/postgres.ts";
-import { CLAIMS } from "./oracle.ts";
+import { CLAIMS } from "./claims.ts";
 import { openPlace } from "./place.ts";
 import type { StoreName } from "./place.ts";
 import { runTrial } from "./trial.ts";
-import type { Kill, Verdict } from "./trial.ts";
+import type { Verdict } from "./trial.ts";
+import type { Kill } from "./trial-plan.ts";
 
 interface Planned {
   readonly store: StoreName;

@@ -9,13 +9,13 @@ import { Customers } from "./customers.ts";
 import type { Life } from "./customers.ts";
 import { MOMENTS } from "./moments.ts";
 import type { Moments } from "./moments.ts";
-import type { Finding } from "./oracle.ts";
+import type { Finding } from "./claims.ts";
 import { Owner } from "./owner.ts";
 import type { Place } from "./place.ts";
 import type { Death, Evidence } from "./records.ts";
 import type { Deaths } from "./tally.ts";
 import { PRICES, SLIDING } from "./tariff.ts";
-import type { TrialPlan } from "./trial.ts";
+import type { TrialPlan } from "./trial-plan.ts";
 import type { Upstream } from "./upstream.ts";
 
 const LOAD_MS = [250, 1_300] as const;

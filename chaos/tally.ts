@@ -3,7 +3,7 @@ import type { Books, HoldRow } from "./books.ts";
 import type { Asked } from "./customers.ts";
 import type { Evidence } from "./records.ts";
 import { tokensHeld, WINDOW } from "./tariff.ts";
-import type { Kill } from "./trial.ts";
+import type { Kill } from "./trial-plan.ts";
 
 export interface Deaths {
   /** Of a relay, or of the database under it, while requests ran. */

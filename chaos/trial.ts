@@ -6,25 +6,15 @@ import { killPeer } from "./kill-peer.ts";
 import { killRelay } from "./kill-relay.ts";
 import { Moments } from "./moments.ts";
 import { judge } from "./oracle.ts";
-import type { Finding } from "./oracle.ts";
+import type { Finding } from "./claims.ts";
 import type { Place, StoreName } from "./place.ts";
 import type { Evidence } from "./records.ts";
 import { Scene } from "./scene.ts";
 import { slowDatabase } from "./slow-database.ts";
 import { missing, tallyOf } from "./tally.ts";
 import type { Tally } from "./tally.ts";
+import type { Kill, TrialPlan } from "./trial-plan.ts";
 import { startUpstream } from "./upstream.ts";
-
-/** `peer`: one of several relays. `none`: the database is slow, and nothing of it dies. */
-export type Kill = "relay" | "database" | "peer" | "none";
-
-export interface TrialPlan {
-  readonly kill: Kill;
-  readonly cycles: number;
-  readonly seed: number;
-  /** Told how far it is. */
-  readonly say: (line: string) => void;
-}
 
 export interface Verdict {
   readonly store: StoreName;

@@ -1,4 +1,4 @@
-/** `npm run check`: types, lint with walls and cycles, format, unused code. All of them run; one that fails is named. */
+/** `npm run check`: types, circles and sizes, lint with walls, format, unused code. All of them run; one that fails is named. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 
@@ -6,6 +6,7 @@ const bin = join(import.meta.dirname, "../node_modules/.bin");
 
 const CHECKS: readonly (readonly [name: string, command: string, ...args: string[]])[] = [
   ["types", "tsc", "-b"],
+  ["circles and sizes", "node", join(import.meta.dirname, "house.ts")],
   ["lint and walls", "oxlint", "--type-aware", "--deny-warnings"],
   ["format", "oxfmt", "--check"],
   ["unused code", "knip"],

@@ -8,7 +8,7 @@ import { readBooks } from "../../chaos/books.ts";
 import type { Books, HoldRow } from "../../chaos/books.ts";
 import type { Asked } from "../../chaos/customers.ts";
 import { judge } from "../../chaos/oracle.ts";
-import type { Claim } from "../../chaos/oracle.ts";
+import type { Claim } from "../../chaos/claims.ts";
 import { openPlace, sqlitePlace } from "../../chaos/place.ts";
 import type { Place } from "../../chaos/place.ts";
 import type { Death, Evidence } from "../../chaos/records.ts";

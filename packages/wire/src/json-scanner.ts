@@ -3,9 +3,9 @@
  * limits, where the top-level members lie, and how much text it holds.
  */
 
-import { hasNameAt } from "./bytes.ts";
 import { CLOSE_BRACE, CLOSE_BRACKET, COLON, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json-grammar.ts";
 import * as grammar from "./json-grammar.ts";
+import { CutKey, isProtoKey, PROTO_KEY } from "./json-key.ts";
 
 export type JsonKind = grammar.JsonKind;
 
@@ -49,9 +49,6 @@ const IN_STRING = 7;
 const IN_NUMBER = 8;
 const IN_WORD = 9;
 
-/** `__proto__` with every character written as an escape of six bytes; a longer key cannot spell it. */
-const PROTO_KEY = "__proto__";
-const PROTO_KEY_BYTES_MAX: number = PROTO_KEY.length * 6;
 const DATA_URL_PREFIX = "data:";
 
 /** Reads a document in pieces, cut anywhere. The first fault is final. */
@@ -79,9 +76,7 @@ export class JsonScanner {
   #text: number = grammar.TEXT;
   /** How far the string matches `data:`, or -1 when it does not. */
   #prefixMatched = 0;
-  /** The bytes of a cut key that came in earlier pieces. */
-  #keyCarry: Uint8Array = new Uint8Array(0);
-  #keyCarried = 0;
+  readonly #cutKey = new CutKey();
 
   #number = 0;
   #word = "";
@@ -123,7 +118,7 @@ export class JsonScanner {
     while (at < bytes.length && this.#fault === null) at = this.#step(bytes, at);
     if (this.#fault !== null) return this.#fault;
     if (this.#state === IN_STRING && this.#inKey) {
-      this.#carryKey(bytes.subarray(Math.max(0, this.#stringStart - this.#base)));
+      this.#cutKey.add(bytes.subarray(Math.max(0, this.#stringStart - this.#base)));
     }
     this.#base += bytes.length;
     return null;
@@ -304,7 +299,7 @@ export class JsonScanner {
 
   #endKey(bytes: Uint8Array, at: number): void {
     this.#state = COLON_NEXT;
-    const raw = this.#takeKeyBytes(bytes, at);
+    const raw = this.#cutKey.endWith(bytes.subarray(Math.max(0, this.#stringStart - this.#base), at));
     const keyStart = this.#stringStart - 1;
     if (isProtoKey(raw, this.#hasEscape)) {
       this.#fault = { reason: "proto_key", offset: keyStart, key: PROTO_KEY };
@@ -317,26 +312,6 @@ export class JsonScanner {
       this.#key = key;
       this.#keyStart = keyStart;
     }
-  }
-
-  #takeKeyBytes(bytes: Uint8Array, at: number): Uint8Array {
-    const last = bytes.subarray(Math.max(0, this.#stringStart - this.#base), at);
-    if (this.#keyCarried === 0) return last;
-    this.#carryKey(last);
-    const whole = this.#keyCarry.subarray(0, this.#keyCarried);
-    this.#keyCarried = 0;
-    return whole;
-  }
-
-  #carryKey(part: Uint8Array): void {
-    const size = this.#keyCarried + part.length;
-    if (size > this.#keyCarry.length) {
-      const grown = new Uint8Array(Math.max(size, this.#keyCarry.length * 2));
-      grown.set(this.#keyCarry);
-      this.#keyCarry = grown;
-    }
-    this.#keyCarry.set(part, this.#keyCarried);
-    this.#keyCarried = size;
   }
 
   #scanNumber(bytes: Uint8Array, from: number): number {
@@ -371,9 +346,4 @@ export class JsonScanner {
   #fail(reason: JsonFault["reason"], at: number): void {
     this.#fault = { reason, offset: this.#base + at };
   }
-}
-
-function isProtoKey(raw: Uint8Array, hasEscape: boolean): boolean {
-  if (!hasEscape) return raw.length === PROTO_KEY.length && hasNameAt(raw, 0, PROTO_KEY);
-  return raw.length <= PROTO_KEY_BYTES_MAX && grammar.decodeText(raw, true) === PROTO_KEY;
 }

@@ -1,6 +1,7 @@
 /** `millrace account create|list|show|close`. */
 import type { Command } from "commander";
-import { listAll, one, print, withControls, withOptions } from "./controls.ts";
+import { listAll, one, print, withOptions } from "./controls.ts";
+import { withControls } from "./open-controls.ts";
 import type { Where } from "./controls.ts";
 import { table } from "./table.ts";
 

@@ -1,6 +1,7 @@
 /** `millrace audit list|verify`. */
 import type { Command } from "commander";
-import { listAll, print, withControls, withOptions } from "./controls.ts";
+import { listAll, print, withOptions } from "./controls.ts";
+import { withControls } from "./open-controls.ts";
 import type { Where } from "./controls.ts";
 import { table } from "./table.ts";
 import { wholeNumber } from "./values.ts";

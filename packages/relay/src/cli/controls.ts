@@ -1,7 +1,5 @@
-/** The control API for commands: of a running relay when `MILLRACE_URL` is set, else of a data directory. */
+/** The control API as commands use it, wherever it runs. */
 import type { Command } from "commander";
-import { adminCall } from "./admin-call.ts";
-import { openLocal } from "./local-controls.ts";
 
 /** An answer as the control API shows it. */
 export type Shown = Readonly<Record<string, unknown>>;
@@ -22,16 +20,6 @@ export interface Where {
 
 export function withOptions(command: Command): Command {
   return command.option("--data <dir>", "data directory (./data)").option("--json", "print JSON");
-}
-
-/** Runs `act` on the relay or on the directory, which it must have to itself. */
-export async function withControls(given: Where, act: (controls: Controls) => Promise<void>): Promise<void> {
-  const url = process.env["MILLRACE_URL"];
-  if (url === undefined || url === "") return openLocal(given, act);
-  const token = process.env["MILLRACE_ADMIN_TOKEN"] ?? "";
-  return act({
-    call: (method, target, body) => adminCall(url, token, method, `/admin/api/${target}`, body) as Promise<Shown>,
-  });
 }
 
 /** The address of one thing: `accounts/acc_1/balance`. */

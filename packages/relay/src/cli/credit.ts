@@ -2,7 +2,8 @@
 import { randomUUID } from "node:crypto";
 import type { Command } from "commander";
 import { Unconfirmed } from "./admin-call.ts";
-import { listAll, one, print, withControls, withOptions } from "./controls.ts";
+import { listAll, one, print, withOptions } from "./controls.ts";
+import { withControls } from "./open-controls.ts";
 import type { Where } from "./controls.ts";
 import { table } from "./table.ts";
 

@@ -1,6 +1,7 @@
 /** `millrace key create|list|revoke|rotate`. */
 import type { Command } from "commander";
-import { listAll, one, print, withControls, withOptions } from "./controls.ts";
+import { listAll, one, print, withOptions } from "./controls.ts";
+import { withControls } from "./open-controls.ts";
 import type { Where } from "./controls.ts";
 import { table } from "./table.ts";
 import { commaList, listOfBudgets, wholeNumber } from "./values.ts";

@@ -1,5 +1,6 @@
 /** Addresses of upstreams: what is allowed, and what an address tells about its owner. */
-import { type Preset, presetOfHost } from "../provider/catalogue.ts";
+import { presetOfHost } from "../provider/catalogue.ts";
+import type { Preset } from "../provider/preset.ts";
 
 /** Says what is wrong with a base URL, worded to follow its name; never repeats it, it may hold a password. */
 export function baseUrlFault(text: string): string | null {

@@ -1,5 +1,6 @@
 /** Which upstreams serve which model, worked out once from the catalogue when no file says it. */
-import { type Preset, presetServes } from "../provider/catalogue.ts";
+import { presetServes } from "../provider/catalogue.ts";
+import type { Preset } from "../provider/preset.ts";
 import type { Config, Model, ModelPrefix, Upstream } from "./config.ts";
 import type { PlacedUpstream } from "./placed-upstream.ts";
 

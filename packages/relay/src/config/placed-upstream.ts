@@ -1,5 +1,5 @@
 /** An upstream together with what the catalogue knows about its provider. */
-import type { Preset } from "../provider/catalogue.ts";
+import type { Preset } from "../provider/preset.ts";
 import type { OnDisconnect, Timeouts, Upstream } from "./config.ts";
 
 export interface PlacedUpstream {

@@ -1,8 +1,5 @@
 /** Hosted providers. Model names are those our sources name exactly; a short list is better than a wrong one. */
-import type { Preset } from "./catalogue.ts";
-
-/** What a row must say; the rest is as in the generic preset. */
-export type PresetRow = Partial<Preset> & Pick<Preset, "name" | "env" | "baseUrl">;
+import type { PresetRow } from "./preset.ts";
 
 const DEEPSEEK: PresetRow = {
   name: "deepseek",

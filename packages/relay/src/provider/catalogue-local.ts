@@ -1,6 +1,5 @@
 /** Servers that people run themselves. They want no key; `<NAME>_BASE_URL` alone makes one an upstream. */
-import type { PresetRow } from "./catalogue-hosted.ts";
-import type { Prefill } from "./catalogue.ts";
+import type { Prefill, PresetRow } from "./preset.ts";
 
 function local(name: string, port: number, prefill: Prefill, keepAliveComments = false): PresetRow {
   const baseUrl = `http://127.0.0.1:${port}/v1`;

@@ -1,5 +1,6 @@
 /** Upstreams that variables alone make: `<NAME>_API_KEY` and `<NAME>_BASE_URL`. */
-import { genericPreset, type Preset, presetOfVariables, presets } from "../../provider/catalogue.ts";
+import { genericPreset, presetOfVariables, presets } from "../../provider/catalogue.ts";
+import type { Preset } from "../../provider/preset.ts";
 import { baseUrlFault, isOpenToReaders, normaliseBaseUrl, presetOfUrl } from "../base-url.ts";
 import type { ConfigMistake } from "../config.ts";
 import type { Variables } from "./dotenv.ts";

@@ -1,5 +1,6 @@
 /** Checks that need more than one key. They look at data of any shape, so that they run beside the schema's own. */
-import { genericPreset, type Preset, presetNamed } from "../../provider/catalogue.ts";
+import { genericPreset, presetNamed } from "../../provider/catalogue.ts";
+import type { Preset } from "../../provider/preset.ts";
 import { baseUrlFault, isLoopback, isOpenToReaders, presetOfUrl } from "../base-url.ts";
 import type { Path } from "./document.ts";
 import { limitFaults } from "./limits.ts";
