@@ -1,10 +1,11 @@
 /** A request as its account may see it: what was used, at which price, how that adds up, and what moved. */
 import { costOf, priceIn } from "@millrace/policy/price";
 import { priceFromJson } from "@millrace/policy/price-json";
-import { formatUsd, nanos } from "@millrace/wire/money";
+import { money, moneyOrNull } from "@millrace/wire/money-json";
+import { isoOf } from "../basics/iso-time.ts";
 import type { LotMove, Transfer } from "../ledger/state.ts";
-import { endpointNames } from "./endpoint-names.ts";
 import type { RequestFile, StoredRequest } from "./request-file.ts";
+import { chargedWith, shownCorrection, shownEnd, shownTokens, writtenOffWith } from "./request-views.ts";
 
 const ATTO_DIGITS = 18;
 const KINDS = {
@@ -21,17 +22,16 @@ export function shownReceipt(id: string, file: RequestFile): Record<string, unkn
   const { request, receipt } = file;
   const hold = receipt?.hold ?? null;
   const correction = receipt?.correction ?? null;
-  const isCharged = hold !== null && hold.walletId !== null && hold.chargedNanos !== null;
-  const charged = isCharged ? (hold.chargedNanos ?? 0n) + (correction?.deltaNanos ?? 0n) : null;
+  const isPaid = hold !== null && hold.walletId !== null;
   return {
     id,
     object: "request",
-    created_at: time(request?.at ?? hold?.createdAtMs ?? null),
+    created_at: isoOf(request?.at ?? hold?.createdAtMs ?? null),
     model: request?.model ?? hold?.model ?? null,
     key_id: request?.keyId ?? hold?.keyId ?? null,
-    ...(request === null ? { end_reason: hold?.endReason ?? null } : shownRequest(request)),
+    ...(request === null ? { end_reason: hold?.endReason ?? null } : { ...shownEnd(request), usage: shownTokens(request) }),
     basis: request?.basis ?? (correction === null ? (hold?.basis ?? null) : "exact"),
-    ...amount("charge", charged),
+    ...moneyOrNull("charge", isPaid ? chargedWith(hold, correction) : null),
     price: request === null || file.price === null ? null : shownPrice(file.price, request),
     hold:
       hold === null
@@ -39,34 +39,13 @@ export function shownReceipt(id: string, file: RequestFile): Record<string, unkn
         : {
             state: hold.state,
             mode: hold.mode,
-            ...amount("amount", hold.amountNanos),
-            ...amount("written_off", correction?.writtenOffNanos ?? hold.writtenOffNanos),
-            created_at: time(hold.createdAtMs),
-            closed_at: time(hold.closedAtMs),
+            ...money("amount", hold.amountNanos),
+            ...money("written_off", writtenOffWith(hold, correction)),
+            created_at: isoOf(hold.createdAtMs),
+            closed_at: isoOf(hold.closedAtMs),
           },
-    correction:
-      correction === null
-        ? null
-        : { ...amount("cost", correction.costNanos), ...amount("delta", correction.deltaNanos), created_at: time(correction.createdAtMs) },
+    correction: shownCorrection(correction),
     transfers: (receipt?.transfers ?? []).map((transfer) => shownTransfer(transfer, receipt?.lotMoves ?? [])),
-  };
-}
-
-function shownRequest(request: StoredRequest): Record<string, unknown> {
-  return {
-    ...endpointNames(request.endpoint),
-    stream: request.isStream,
-    status: request.status,
-    end_reason: request.endReason,
-    error_code: request.errorCode,
-    marks: request.marks === "" ? [] : request.marks.split(","),
-    usage: {
-      input_tokens: request.inputTokens,
-      cached_input_tokens: request.cachedInputTokens,
-      cache_write_tokens: request.cacheWriteTokens,
-      output_tokens: request.outputTokens,
-      reasoning_tokens: request.reasoningTokens,
-    },
   };
 }
 
@@ -99,7 +78,7 @@ export function shownPrice(json: string, request: StoredRequest): PriceView | nu
   });
   return {
     id: version.id,
-    effective_from: time(version.effectiveFromMs),
+    effective_from: isoOf(version.effectiveFromMs),
     window: cost.window,
     above_input_tokens: cost.bandAbove,
     markup_ppm: String(version.markupPpm),
@@ -110,8 +89,8 @@ export function shownPrice(json: string, request: StoredRequest): PriceView | nu
       usd: decimal(part.exactAtto, ATTO_DIGITS),
     })),
     exact: decimal(cost.exactAtto, ATTO_DIGITS),
-    ...amount("per_request", cost.perRequestNanos),
-    ...amount("cost", cost.chargeNanos),
+    ...money("per_request", cost.perRequestNanos),
+    ...money("cost", cost.chargeNanos),
   };
 }
 
@@ -121,20 +100,11 @@ function shownTransfer(transfer: Transfer, moves: readonly LotMove[]): Record<st
     code: transfer.code,
     debit: transfer.debit,
     credit: transfer.credit,
-    ...amount("amount", transfer.amountNanos),
-    ...amount("balance_after", transfer.balanceAfterNanos),
-    created_at: time(transfer.createdAtMs),
-    lots: moves.filter((move) => move.transferId === transfer.id).map((move) => ({ lot: move.lotId, ...amount("delta", move.deltaNanos) })),
+    ...money("amount", transfer.amountNanos),
+    ...moneyOrNull("balance_after", transfer.balanceAfterNanos),
+    created_at: isoOf(transfer.createdAtMs),
+    lots: moves.filter((move) => move.transferId === transfer.id).map((move) => ({ lot: move.lotId, ...money("delta", move.deltaNanos) })),
   };
-}
-
-function amount<N extends string, V extends bigint | null>(name: N, value: V): { [K in N | `${N}_nanos`]: V extends null ? null : string };
-function amount(name: string, value: bigint | null): Record<string, string | null> {
-  return { [name]: value === null ? null : formatUsd(nanos(value)), [`${name}_nanos`]: value === null ? null : String(value) };
-}
-
-function time(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
 }
 
 /** A whole number of `digits` decimals, without trailing zeros. */

@@ -1,11 +1,12 @@
 /** Signing in with a token, and out again. */
+import { isoOf } from "../../basics/iso-time.ts";
 import * as z from "zod";
 import { ROLES } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { Refusal } from "../http/refusal.ts";
 import { sessionCookie } from "./sessions.ts";
-import { isoOf, time } from "../http/shapes.ts";
+import { time } from "../http/shapes.ts";
 
 export const SignIn = z.strictObject({ token: z.string().min(1).max(256) });
 

@@ -1,5 +1,5 @@
 /** Building blocks of what the control API takes and gives: money, times, names. */
-import { formatUsd, nanos } from "@millrace/wire/money";
+import type { MoneyMembers } from "@millrace/wire/money-json";
 import * as z from "zod";
 import { Refusal } from "./refusal.ts";
 
@@ -14,12 +14,6 @@ export const instant: z.ZodPipe<z.ZodISODateTime, z.ZodTransform<number, string>
 /** An instant in an answer. */
 export const time: z.ZodISODateTime = z.iso.datetime();
 
-export function isoOf(ms: number): string;
-export function isoOf(ms: number | null): string | null;
-export function isoOf(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
-}
-
 /** USD in a body, above zero. */
 export const usd: z.ZodString = z.string().regex(/^\d{1,12}(?:\.\d{1,9})?$/, { error: "write USD as decimal text, such as 5.00" });
 
@@ -28,26 +22,23 @@ export const signedUsd: z.ZodString = z
   .string()
   .regex(/^-?\d{1,12}(?:\.\d{1,9})?$/, { error: "write USD as decimal text, such as 5.00 or -5.00" });
 
-/** Every amount stands twice: as decimal text in USD, and in nano-USD as an integer's text. */
-type Both<N extends string, T> = { [K in N | `${N}_nanos`]: T };
-
+/** Of the two members that an amount has. */
 const USD = z.string().regex(/^-?\d+\.\d{2,9}$/);
 const NANOS = z.string().regex(/^-?\d+$/);
 
-export function moneyShape<N extends string>(member: N): Both<N, z.ZodString> {
-  return { [member]: USD, [`${member}_nanos`]: NANOS } as Both<N, z.ZodString>;
+export function moneyShape<N extends string>(member: N): MoneyMembers<N, z.ZodString> {
+  return { [member]: USD, [`${member}_nanos`]: NANOS } as MoneyMembers<N, z.ZodString>;
 }
 
-export function moneyOrNullShape<N extends string>(member: N): Both<N, z.ZodNullable<z.ZodString>> {
-  return { [member]: USD.nullable(), [`${member}_nanos`]: NANOS.nullable() } as Both<N, z.ZodNullable<z.ZodString>>;
+export function moneyOrNullShape<N extends string>(member: N): MoneyMembers<N, z.ZodNullable<z.ZodString>> {
+  return { [member]: USD.nullable(), [`${member}_nanos`]: NANOS.nullable() } as MoneyMembers<N, z.ZodNullable<z.ZodString>>;
 }
 
-export function money<N extends string>(member: N, amount: bigint): Both<N, string> {
-  return { [member]: formatUsd(nanos(amount)), [`${member}_nanos`]: String(amount) } as Both<N, string>;
-}
+const TOKENS = ["input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"] as const;
 
-export function moneyOrNull<N extends string>(member: N, amount: bigint | null): Both<N, string | null> {
-  return amount === null ? ({ [member]: null, [`${member}_nanos`]: null } as Both<N, null>) : money(member, amount);
+/** Shapes of the members of `shownTokens`. */
+export function tokensShape<S extends z.ZodType>(count: S): Record<(typeof TOKENS)[number], S> {
+  return Object.fromEntries(TOKENS.map((name) => [name, count])) as Record<(typeof TOKENS)[number], S>;
 }
 
 /** Without the members that were not said. */

@@ -1,4 +1,5 @@
 /** Accounts: who pays. */
+import { isoOf } from "../../basics/iso-time.ts";
 import { parseUsd } from "@millrace/wire/money";
 import * as z from "zod";
 import { newAccount } from "../../admission/accounts.ts";
@@ -11,7 +12,7 @@ import { pageOfList } from "../http/page.ts";
 import type { Page, PageQuery } from "../http/page.ts";
 import type { ControlStore } from "../ports.ts";
 import { Refusal } from "../http/refusal.ts";
-import { isoOf, name, present, time, unknownId } from "../http/shapes.ts";
+import { name, present, time, unknownId } from "../http/shapes.ts";
 import type { TierView } from "./tiers.ts";
 
 const STATUSES = ["active", "suspended", "closed"] as const;

@@ -1,10 +1,11 @@
 /** The audit as the API shows it, newest first. */
+import { isoOf } from "../../basics/iso-time.ts";
 import * as z from "zod";
 import type { AuditEntry } from "../audit-entry.ts";
 import { pageOf, SEQ, sliceOf } from "../http/page.ts";
 import type { Page, PageQuery } from "../http/page.ts";
 import type { ControlStore } from "../ports.ts";
-import { isoOf, time } from "../http/shapes.ts";
+import { time } from "../http/shapes.ts";
 
 const shownJson = z.record(z.string(), z.unknown()).nullable();
 const hash = z.string().regex(/^[0-9a-f]{64}$/);

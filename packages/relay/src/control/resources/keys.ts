@@ -1,4 +1,6 @@
 /** Keys of the data plane: made, limited, changed, rotated, revoked. */
+import { money } from "@millrace/wire/money-json";
+import { isoOf } from "../../basics/iso-time.ts";
 import { parseUsd } from "@millrace/wire/money";
 import * as z from "zod";
 import { DEFAULT_ACCOUNT } from "../../admission/accounts.ts";
@@ -17,7 +19,7 @@ import { pageOfList } from "../http/page.ts";
 import type { Page, PageQuery } from "../http/page.ts";
 import type { ControlStore } from "../ports.ts";
 import { Refusal } from "../http/refusal.ts";
-import { instant, isoOf, money, moneyShape, name, present, time, unknownId, usd } from "../http/shapes.ts";
+import { instant, moneyShape, name, present, time, unknownId, usd } from "../http/shapes.ts";
 import { LimitsShape, shownLimits } from "./tiers.ts";
 
 const OVERLAP_S_MAX = 30 * 86_400;

@@ -1,4 +1,5 @@
 /** Members: who else may use the control plane, and as what. */
+import { isoOf } from "../../basics/iso-time.ts";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import type { Accounts } from "./accounts.ts";
@@ -12,7 +13,7 @@ import { MOMENT, pageOf, sliceOf } from "../http/page.ts";
 import type { Page, PageQuery } from "../http/page.ts";
 import type { ControlStore } from "../ports.ts";
 import { Refusal } from "../http/refusal.ts";
-import { isoOf, name, time, unknownId } from "../http/shapes.ts";
+import { name, time, unknownId } from "../http/shapes.ts";
 
 const role = z.enum(ROLES);
 

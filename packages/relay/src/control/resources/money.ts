@@ -1,4 +1,6 @@
 /** Money of accounts that pay: what they have, what came in, what moved. */
+import { money, moneyOrNull } from "@millrace/wire/money-json";
+import { isoOf } from "../../basics/iso-time.ts";
 import { parseUsd } from "@millrace/wire/money";
 import * as z from "zod";
 import { readBalance, shownBalance } from "../../ledger/balance.ts";
@@ -12,7 +14,7 @@ import { MOMENT, pageOf, SEQ, sliceOf } from "../http/page.ts";
 import type { Page, PageQuery } from "../http/page.ts";
 import type { ControlStore } from "../ports.ts";
 import { Refusal } from "../http/refusal.ts";
-import { instant, isoOf, money, moneyOrNull, moneyOrNullShape, moneyShape, signedUsd, time, usd } from "../http/shapes.ts";
+import { instant, moneyOrNullShape, moneyShape, signedUsd, time, usd } from "../http/shapes.ts";
 
 /** Before what was paid for (100). */
 const GRANT_PRIORITY = 50;

@@ -1,4 +1,6 @@
 /** What the running price book says: what accounts pay for each model, and what each upstream costs us. */
+import { money } from "@millrace/wire/money-json";
+import { isoOf } from "../../basics/iso-time.ts";
 import { formatPricePerMillion } from "@millrace/wire/money";
 import { priceIn } from "@millrace/policy/price";
 import type { PriceHistory, PriceKinds, PriceRates, PriceVersion } from "@millrace/policy/price";
@@ -8,7 +10,7 @@ import type { PriceBook, PricedModel } from "../../prices/book.ts";
 import { shippedCosts, tableRows } from "../../prices/table.ts";
 import { pageOfList } from "../http/page.ts";
 import type { Page, PageQuery } from "../http/page.ts";
-import { isoOf, money, moneyShape, time } from "../http/shapes.ts";
+import { moneyShape, time } from "../http/shapes.ts";
 
 /** The book that is in force, and the public models that it prices. */
 export interface Pricing {

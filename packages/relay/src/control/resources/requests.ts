@@ -1,7 +1,9 @@
 /** What became of requests: their rows, attempts and receipts. Prompts and answers are in none of them. */
+import { money, moneyOrNull } from "@millrace/wire/money-json";
+import { isoOf } from "../../basics/iso-time.ts";
 import * as z from "zod";
-import { endpointNames } from "../../insight/endpoint-names.ts";
 import { shownPrice } from "../../insight/receipt.ts";
+import { chargedWith, shownCorrection, shownEnd, shownTokens, writtenOffWith } from "../../insight/request-views.ts";
 import type { StoredAttempt, StoredRequest } from "../../insight/request-file.ts";
 import type { LedgerReceipt } from "../../ledger/receipt.ts";
 import { maySee } from "../access/caller.ts";
@@ -10,7 +12,7 @@ import { shownTransfer, TransferShape } from "./money.ts";
 import { MOMENT, pageOf, pageQuery, sliceOf } from "../http/page.ts";
 import type { Page } from "../http/page.ts";
 import type { ControlStore } from "../ports.ts";
-import { instant, isoOf, money, moneyOrNull, moneyOrNullShape, moneyShape, time, unknownId } from "../http/shapes.ts";
+import { instant, moneyOrNullShape, moneyShape, time, unknownId, tokensShape } from "../http/shapes.ts";
 
 const word = z.string().min(1).max(256);
 
@@ -44,11 +46,7 @@ export const RequestShape = z.strictObject({
   end_reason: z.string(),
   error_code: z.string().nullable(),
   marks: z.array(z.string()),
-  input_tokens: tokens,
-  cached_input_tokens: tokens,
-  cache_write_tokens: tokens,
-  output_tokens: tokens,
-  reasoning_tokens: tokens,
+  ...tokensShape(tokens),
   basis: z.string(),
   price_id: z.string().nullable(),
   ...moneyOrNullShape("charge"),
@@ -70,11 +68,7 @@ const AttemptShape = z.strictObject({
   status: z.number().int().nullable(),
   detail: z.string().nullable(),
   upstream_request_id: z.string().nullable(),
-  input_tokens: tokensOrNull,
-  cached_input_tokens: tokensOrNull,
-  cache_write_tokens: tokensOrNull,
-  output_tokens: tokensOrNull,
-  reasoning_tokens: tokensOrNull,
+  ...tokensShape(tokensOrNull),
   ttft_ms: ms,
   duration_ms: z.number(),
 });
@@ -160,15 +154,10 @@ function shownRequest(caller: Caller, row: StoredRequest): z.output<typeof Reque
     at: isoOf(row.at),
     account_id: row.accountId,
     key_id: row.keyId,
-    ...endpointNames(row.endpoint),
+    ...shownEnd(row),
     model: row.model,
     upstream: row.upstream,
     upstream_model: row.upstreamModel,
-    stream: row.isStream,
-    status: row.status,
-    end_reason: row.endReason,
-    error_code: row.errorCode,
-    marks: row.marks === "" ? [] : row.marks.split(","),
     ...shownTokens(row),
     basis: row.basis,
     price_id: row.priceId,
@@ -181,32 +170,6 @@ function shownRequest(caller: Caller, row: StoredRequest): z.output<typeof Reque
     itl_max_ms: row.itlMaxMs,
     overhead_ms: row.overheadMs,
     duration_ms: row.durationMs,
-  };
-}
-
-interface Tokens<T> {
-  readonly inputTokens: T;
-  readonly cachedInputTokens: T;
-  readonly cacheWriteTokens: T;
-  readonly outputTokens: T;
-  readonly reasoningTokens: T;
-}
-
-interface TokensView<T> {
-  input_tokens: T;
-  cached_input_tokens: T;
-  cache_write_tokens: T;
-  output_tokens: T;
-  reasoning_tokens: T;
-}
-
-export function shownTokens<T>(row: Tokens<T>): TokensView<T> {
-  return {
-    input_tokens: row.inputTokens,
-    cached_input_tokens: row.cachedInputTokens,
-    cache_write_tokens: row.cacheWriteTokens,
-    output_tokens: row.outputTokens,
-    reasoning_tokens: row.reasoningTokens,
   };
 }
 
@@ -230,22 +193,18 @@ function shownReceipt(
   { hold, correction, transfers, lotMoves }: LedgerReceipt,
   price: z.output<typeof PriceShape> | null,
 ): z.output<typeof ReceiptShape> {
-  const charged = hold.chargedNanos === null ? null : hold.chargedNanos + (correction?.deltaNanos ?? 0n);
   return {
     state: hold.state,
     mode: hold.mode,
     price_id: hold.priceId,
     price,
     ...money("amount", hold.amountNanos),
-    ...moneyOrNull("charged", charged),
-    ...money("written_off", correction?.writtenOffNanos ?? hold.writtenOffNanos),
+    ...moneyOrNull("charged", chargedWith(hold, correction)),
+    ...money("written_off", writtenOffWith(hold, correction)),
     basis: correction === null ? hold.basis : "exact",
     created_at: isoOf(hold.createdAtMs),
     closed_at: isoOf(hold.closedAtMs),
-    correction:
-      correction === null
-        ? null
-        : { ...money("cost", correction.costNanos), ...money("delta", correction.deltaNanos), created_at: isoOf(correction.createdAtMs) },
+    correction: shownCorrection(correction),
     transfers: transfers.map(shownTransfer),
     lot_moves: lotMoves.map(({ transferId, lotId, deltaNanos }) => ({
       transfer_id: transferId,

@@ -1,13 +1,14 @@
 /** What the attempts at one upstream used, by UTC day and upstream model: to be held against what its provider bills. */
+import { moneyOrNull } from "@millrace/wire/money-json";
 import { DAY_MS } from "@millrace/wire/duration";
 import { dayOf } from "@millrace/policy/usage-day";
 import * as z from "zod";
+import { shownTokens } from "../../insight/request-views.ts";
 import { pageOf, pageQuery, sliceOf, USAGE_PLACE } from "../http/page.ts";
 import type { Page } from "../http/page.ts";
 import type { ControlStore, UpstreamSum } from "../ports.ts";
 import { Refusal } from "../http/refusal.ts";
-import { shownTokens } from "./requests.ts";
-import { instant, moneyOrNull, moneyOrNullShape } from "../http/shapes.ts";
+import { instant, moneyOrNullShape, tokensShape } from "../http/shapes.ts";
 
 const USUAL_DAYS = 30;
 const DAYS_MAX = 100;
@@ -26,11 +27,7 @@ export const UpstreamUsageShape = z.strictObject({
   attempts: z.number().int(),
   /** Attempts that the upstream may have worked on, and bill, although it told no usage. */
   without_usage: z.number().int(),
-  input_tokens: z.number().int(),
-  cached_input_tokens: z.number().int(),
-  cache_write_tokens: z.number().int(),
-  output_tokens: z.number().int(),
-  reasoning_tokens: z.number().int(),
+  ...tokensShape(z.number().int()),
   ...moneyOrNullShape("cost"),
 });
 

@@ -1,6 +1,9 @@
 /** Sums of requests by hour or day, and by what they were for. */
+import { money, moneyOrNull } from "@millrace/wire/money-json";
+import { isoOf } from "../../basics/iso-time.ts";
 import { DAY_MS, HOUR_MS } from "@millrace/wire/duration";
 import * as z from "zod";
+import { shownTokens } from "../../insight/request-views.ts";
 import { maySee } from "../access/caller.ts";
 import type { Caller } from "../access/caller.ts";
 import { pageOf, pageQuery, sliceOf, USAGE_PLACE } from "../http/page.ts";
@@ -8,8 +11,7 @@ import type { Page } from "../http/page.ts";
 import { USAGE_GROUPS } from "../ports.ts";
 import type { ControlStore, UsageSum } from "../ports.ts";
 import { Refusal } from "../http/refusal.ts";
-import { shownTokens } from "./requests.ts";
-import { instant, isoOf, money, moneyOrNull, moneyOrNullShape, moneyShape, time } from "../http/shapes.ts";
+import { instant, moneyOrNullShape, moneyShape, time, tokensShape } from "../http/shapes.ts";
 
 /** How long each step is, how far a question reaches without a beginning, and how far at most. */
 const STEPS = {
@@ -33,11 +35,7 @@ export const UsageShape = z.strictObject({
   group: z.string().nullable(),
   requests: z.number().int(),
   errors: z.number().int(),
-  input_tokens: z.number().int(),
-  cached_input_tokens: z.number().int(),
-  cache_write_tokens: z.number().int(),
-  output_tokens: z.number().int(),
-  reasoning_tokens: z.number().int(),
+  ...tokensShape(z.number().int()),
   ...moneyShape("charge"),
   ...moneyOrNullShape("cost"),
   ...moneyShape("written_off"),

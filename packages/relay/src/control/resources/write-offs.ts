@@ -1,11 +1,13 @@
 /** Charges that could not be taken whole: what a request cost above what its account had, which nobody pays. */
+import { money } from "@millrace/wire/money-json";
+import { isoOf } from "../../basics/iso-time.ts";
 import * as z from "zod";
 import { maySee } from "../access/caller.ts";
 import type { Caller } from "../access/caller.ts";
 import { MOMENT, pageOf, pageQuery, sliceOf } from "../http/page.ts";
 import type { Page } from "../http/page.ts";
 import type { ControlStore, WriteOff } from "../ports.ts";
-import { instant, isoOf, money, moneyShape, time } from "../http/shapes.ts";
+import { instant, moneyShape, time } from "../http/shapes.ts";
 
 export const WriteOffsQuery = z.strictObject({
   ...pageQuery,
