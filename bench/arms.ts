@@ -92,7 +92,7 @@ async function serveOn(directory: string, upstreamPort: number, setting: string)
     setting,
   ];
   writeFileSync(file, `${lines.join("\n")}\n`);
-  const args = ["packages/relay/src/cli/main.ts", "serve", "--config", file, "--port", String(port), "--data", directory];
+  const args = ["packages/relay/bin/millrace.js", "serve", "--config", file, "--port", String(port), "--data", directory];
   const { child } = await launch(process.execPath, args, { MILLRACE_KEY: KEY, MILLRACE_ADMIN_TOKEN: ADMIN_TOKEN }, /listening on/);
   return { port, child };
 }

@@ -8,7 +8,7 @@ import { rssBytes } from "./processes.ts";
 export const LOAD = { streams: 100, rate: 20 };
 const PROBE_EVERY_MS = 10;
 const ROOT = join(import.meta.dirname, "..");
-const CLI = "packages/relay/src/cli/main.ts";
+const CLI = "packages/relay/bin/millrace.js";
 
 export interface Asked {
   readonly name: string;

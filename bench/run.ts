@@ -4,6 +4,8 @@
  * in the same round beside them. `--rounds N --streams N --rate N --seconds N --json --force`. With `--rows` it asks
  * something else, see `rows.ts`.
  */
+import "../packages/relay/bin/runtime.js";
+import "../scripts/strip.js";
 import { parseArgs } from "node:util";
 import { startMillrace, startNginx, startUpstream } from "./arms.ts";
 import type { Arm } from "./arms.ts";

@@ -3,6 +3,8 @@
  * under it is, or is slow, and afterwards the books are judged by what the clients and the upstream saw.
  * `--store sqlite|postgres --kill relay|database|peer|none --cycles N --long --seed N --json`
  */
+import "../packages/relay/bin/runtime.js";
+import "../scripts/strip.js";
 import { parseArgs } from "node:util";
 import { postgresBinaries } from "../packages/relay/test/support/postgres.ts";
 import { CLAIMS } from "./claims.ts";

@@ -242,7 +242,8 @@ describe("the checkout", () => {
       for (const [name, wanted] of Object.entries(manifest.dependencies ?? {}))
         if (name.startsWith("@millrace/")) expect(wanted, path).toBe(version);
     }
-    for (const file of ["cli/main.ts", "control/http/openapi.ts"]) expect(textOf(`packages/relay/src/${file}`)).toContain(`"${version}"`);
+    for (const file of ["cli/program.ts", "control/http/openapi.ts"])
+      expect(textOf(`packages/relay/src/${file}`)).toContain(`"${version}"`);
     expect(textOf("CHANGELOG.md")).toContain(`## [${version}]`);
   });
 

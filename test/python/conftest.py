@@ -77,7 +77,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     with process(["packages/relay/test/sdk/shape-upstream.ts"]) as upstream_port:
         file = folder / "millrace.json"
         file.write_text(json.dumps(config(int(upstream_port))), encoding="utf-8")
-        serve = ["packages/relay/src/cli/main.ts", "serve", "--config", str(file), "--data", str(folder / "data")]
+        serve = ["packages/relay/bin/millrace.js", "serve", "--config", str(file), "--data", str(folder / "data")]
         environment = {**os.environ, "MILLRACE_KEY": KEY, "MILLRACE_LOG_LEVEL": "error"}
         with process([*serve, "--port", str(free_port())], env=environment) as url:
             yield Relay(url, KEY)

@@ -9,11 +9,11 @@ import { fileURLToPath } from "node:url";
 const [major, minor] = process.versions.node.split(".").map(Number);
 const isNewEnough = major > 22 || (major === 22 && minor >= 19);
 const here = dirname(fileURLToPath(import.meta.url));
-const built = join(here, "../dist/cli/main.js");
-const program = existsSync(join(here, "../src/cli/main.ts")) ? join(here, "../src/cli/main.ts") : built;
 
 if (isNewEnough) {
-  await import(program);
+  const source = join(here, "../src/cli/program.ts");
+  if (existsSync(source)) await import("./runtime.js");
+  await import(existsSync(source) ? source : join(here, "../dist/cli/program.js"));
 } else {
   const bundled = bundledNode();
   if (bundled === null) {
@@ -23,7 +23,7 @@ if (isNewEnough) {
     process.exit(1);
   }
   // In a process group of its own, else the terminal's Ctrl-C would reach it twice.
-  const child = spawn(bundled, [program, ...process.argv.slice(2)], { stdio: "inherit", detached: true });
+  const child = spawn(bundled, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit", detached: true });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   child.on("exit", (code) => process.exit(code ?? 1));
 }

@@ -5,7 +5,6 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 export const BIN = new URL("../../bin/millrace.js", import.meta.url).pathname;
 
 export const ADMIN_TOKEN = "mra_0123456789abcdefghijklmnopqrstuvwxyz";
@@ -39,7 +38,7 @@ export function newDir(name = "millrace-cli-"): string {
 }
 
 /** Starts the command; nothing of this process's environment but the path goes along. */
-export function start(args: readonly string[], { env = {}, cwd, program = [process.execPath, MAIN], isGroup }: Settings = {}): Started {
+export function start(args: readonly string[], { env = {}, cwd, program = [process.execPath, BIN], isGroup }: Settings = {}): Started {
   const child = spawn(program[0], [...program.slice(1), ...args], {
     cwd: cwd ?? newDir(),
     env: { PATH: process.env["PATH"], ...env },

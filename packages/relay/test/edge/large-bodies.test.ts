@@ -37,10 +37,7 @@ function send(to: { port: number; key: string }, body: Partial<LargeBody>): Prom
   const workerData = { framing: "length", before: BEFORE, filler: "x", count: 0, after: AFTER, port: to.port, key: to.key, ...body };
   const worker = new Worker(new URL("./send-large.ts", import.meta.url), { workerData });
   return new Promise((resolve, reject) => {
-    worker.once("message", (sight: LargeSight) => {
-      resolve(sight);
-      void worker.terminate();
-    });
+    worker.once("message", (sight: LargeSight) => void worker.terminate().then(() => resolve(sight), reject));
     worker.once("error", reject);
   });
 }

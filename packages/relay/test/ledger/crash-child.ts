@@ -1,4 +1,5 @@
 /** A process that holds and settles until it is killed, and says on its output what the ledger has acknowledged. */
+import "../../bin/runtime.js";
 import { writeSync } from "node:fs";
 import type { ClientConfig } from "pg";
 import { Ledger, LEASE_FOREVER_MS } from "../../src/ledger/ledger.ts";

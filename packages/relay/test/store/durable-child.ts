@@ -1,4 +1,5 @@
 /** A process that says on its output what its store has acknowledged, word by word, so that a trace shows what came before. */
+import "../../bin/runtime.js";
 import { writeSync } from "node:fs";
 import { newKeyRecord } from "../../src/admission/keys.ts";
 import { openBooks } from "../../src/store/open-store.ts";

@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import { freePort } from "./free-port.ts";
 import { ADMIN_TOKEN } from "./admin-token.ts";
 
-const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
+const BIN = new URL("../../bin/millrace.js", import.meta.url).pathname;
 
 const PROCESS_KEY = "sk-0123456789abcdefghijklmnopqrstuvwxyz";
 
@@ -36,7 +36,7 @@ export async function spawnRelay(config: object, dataDir: string): Promise<Start
   const port = await freePort();
   const file = join(dataDir, "config.json");
   writeFileSync(file, JSON.stringify(config));
-  const child = spawn(process.execPath, [MAIN, "serve", "--config", file, "--port", String(port), "--data", dataDir], {
+  const child = spawn(process.execPath, [BIN, "serve", "--config", file, "--port", String(port), "--data", dataDir], {
     cwd: dataDir,
     env: { PATH: process.env["PATH"], MILLRACE_KEY: PROCESS_KEY, MILLRACE_ADMIN_TOKEN: ADMIN_TOKEN },
     stdio: ["ignore", "pipe", "pipe"],

@@ -21,9 +21,8 @@ export class WorkerClient {
 
   /** @param name of the file beside this one, without its ending. */
   constructor(name: string, workerData: object, onDeath: (reason: string) => void) {
-    const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
     this.#onDeath = onDeath;
-    this.#worker = new Worker(new URL(`./${name}.${ending}`, import.meta.url), { workerData });
+    this.#worker = startThread(name, workerData);
     this.#worker.on("message", (answer: WorkerAnswer) => this.#settle(answer));
     this.#worker.on("error", (error) => this.#die(errorText(error)));
     this.#worker.on("exit", () => this.#die(`the thread ${name} ended`));
@@ -65,4 +64,11 @@ export class WorkerClient {
     for (const waiting of this.#waiting.splice(0)) waiting.reject(new Error(this.#death));
     if (isNews) this.#onDeath(reason);
   }
+}
+
+/** From source a thread is prepared as the process is, before it loads a `.ts` file. */
+function startThread(name: string, workerData: object): Worker {
+  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL(`./${name}.js`, import.meta.url), { workerData });
+  const file = new URL(`./${name}.ts`, import.meta.url).href;
+  return new Worker(new URL("../../../bin/thread.js", import.meta.url), { workerData, argv: [file] });
 }
