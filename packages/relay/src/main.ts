@@ -70,6 +70,8 @@ function startLines(config: Config, url: string, firstKey: FirstKey): string[] {
   const lines = config.warnings.map((warning) => `warning: ${warning}`);
   if (config.isDemo) lines.push("no provider key is set: the built-in simulator answers as upstream demo");
   else lines.push(`upstreams: ${[...config.upstreams.keys()].join(", ")}`);
+  const bounds = [...config.upstreams.values()].map(({ name, inFlightMax }) => `${name} ${inFlightMax}`);
+  lines.push(`calls at the same time, at most: ${bounds.join(", ")}`);
   lines.push(`data in ${shortPath(config.dataDir)}`, `listening on ${url}`);
   const key = keyForShell(firstKey);
   if (key === null) return lines;

@@ -1,5 +1,6 @@
 /** An upstream together with what the catalogue knows about its provider. */
 import type { Preset } from "../provider/preset.ts";
+import { CAPACITY } from "./capacity.ts";
 import type { OnDisconnect, Timeouts, Upstream } from "./config.ts";
 
 export interface PlacedUpstream {
@@ -25,8 +26,6 @@ const TIMEOUTS: Timeouts = {
   totalMs: 3_600_000,
 };
 
-const IN_FLIGHT_MAX = 200;
-
 const EVENT_BYTES_MAX = 1024 ** 2;
 
 /** Puts preset, address, secret and wishes together. */
@@ -42,7 +41,7 @@ export function placeUpstream(
     provider: preset.provider,
     ...address,
     timeouts: { ...TIMEOUTS, ...preset.timeouts, ...wishes.timeouts },
-    inFlightMax: wishes.inFlightMax ?? IN_FLIGHT_MAX,
+    inFlightMax: wishes.inFlightMax ?? CAPACITY.callsMax,
     onDisconnect: wishes.onDisconnect ?? { mode: "abort" },
     malformed: wishes.malformed ?? "fail",
     usageInStream: preset.usageInStream,

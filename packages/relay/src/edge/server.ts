@@ -1,9 +1,9 @@
 /** The listener: one HTTP server for data and control. Strict about heads, bounded in everything. */
-import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ErrorCode } from "@millrace/wire/error-codes";
+import { CAPACITY } from "../config/capacity.ts";
 import { relayError } from "../chat/relay-error.ts";
 import { bodyOf } from "./error-table.ts";
 import { newRequestId } from "./request-id.ts";
@@ -17,7 +17,6 @@ const REQUESTS_PER_SOCKET_MAX = 10_000;
 const PIPELINED_MAX = 8;
 /** Bytes a slow client may leave unread here before its upstream is no longer read. */
 const WAITING_BYTES = 16 * 1024;
-const CONNECTIONS_MAX_DEFAULT = 10_000;
 
 type RequestHandler = (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void>;
 
@@ -77,7 +76,7 @@ export function createListener(settings: ListenerSettings): Server {
     },
   );
   server.maxRequestsPerSocket = REQUESTS_PER_SOCKET_MAX;
-  server.maxConnections = connectionsMax();
+  server.maxConnections = CAPACITY.connectionsMax;
   server.on("clientError", (error, socket) => answerClientError(error, socket, open.get(socket)));
   server.on("connect", (_request, socket) => endWith(socket, "405 Method Not Allowed", "method_not_allowed", "This is no proxy."));
   server.on("checkExpectation", (_request, response: ServerResponse) => {
@@ -86,17 +85,6 @@ export function createListener(settings: ListenerSettings): Server {
     sendJson(response, 417, bodyOf(error, requestId), { "x-request-id": requestId, connection: "close" });
   });
   return server;
-}
-
-/** Half of the files this process may open: the rest is for upstreams and the store. */
-function connectionsMax(): number {
-  try {
-    const line = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"));
-    return line?.[1] === undefined ? CONNECTIONS_MAX_DEFAULT : Math.max(64, Math.floor(Number(line[1]) / 2));
-  } catch {
-    // No such file outside Linux.
-    return CONNECTIONS_MAX_DEFAULT;
-  }
 }
 
 const STATUS_OF_PARSER: Readonly<Record<string, string>> = {

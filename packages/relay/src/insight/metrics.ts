@@ -131,7 +131,7 @@ class Histogram implements Family {
 export interface GaugeSources {
   streamsActive(): number;
   rowsWaiting(): number;
-  upstreams(): readonly { upstream: string; inFlight: number; cooldownMs: number }[];
+  upstreams(): readonly { upstream: string; inFlight: number; inFlightMax: number; cooldownMs: number }[];
   limits?(): { readonly subjects: number; readonly inFlight: number };
 }
 
@@ -193,6 +193,9 @@ export class Metrics {
       new Gauge("millrace_rows_waiting", "Rows that the store has not confirmed yet.", () => [[{}, sources.rowsWaiting()]]),
       new Gauge("millrace_upstream_in_flight", "Calls in flight per upstream.", () =>
         sources.upstreams().map((of) => [{ upstream: of.upstream }, of.inFlight] as const),
+      ),
+      new Gauge("millrace_upstream_in_flight_max", "Calls that may be in flight per upstream.", () =>
+        sources.upstreams().map((of) => [{ upstream: of.upstream }, of.inFlightMax] as const),
       ),
       new Gauge("millrace_upstream_cooldown_seconds", "Time until an upstream is asked again.", () =>
         sources.upstreams().map((of) => [{ upstream: of.upstream }, of.cooldownMs / 1000] as const),

@@ -1,5 +1,6 @@
 /** Without any provider key the product still answers: the simulator stands in as upstream `demo`. */
 import { readWrittenPrice } from "@millrace/policy/price-written";
+import { CAPACITY } from "../config/capacity.ts";
 import type { Config, Upstream } from "../config/config.ts";
 import { DEMO_SCENARIO } from "./scenario.ts";
 import { startSimulator } from "./simulator.ts";
@@ -26,7 +27,7 @@ export async function addDemo(config: Config): Promise<{ config: Config; simulat
     baseUrl: simulator.url,
     apiKey: null,
     timeouts: TIMEOUTS,
-    inFlightMax: 200,
+    inFlightMax: CAPACITY.callsMax,
     onDisconnect: { mode: "abort" },
     malformed: "fail",
     usageInStream: true,

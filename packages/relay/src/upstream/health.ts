@@ -91,10 +91,11 @@ export class Health {
   }
 
   /** For metrics: calls in flight and seconds of cooldown left per upstream. */
-  report(now: number): { upstream: string; inFlight: number; cooldownMs: number }[] {
+  report(now: number): { upstream: string; inFlight: number; inFlightMax: number; cooldownMs: number }[] {
     return [...this.#byName].map(([upstream, health]) => ({
       upstream,
       inFlight: health.inFlight,
+      inFlightMax: this.#upstreams.get(upstream)?.inFlightMax ?? 0,
       cooldownMs: Math.max(0, health.cooldownUntilMs - now),
     }));
   }

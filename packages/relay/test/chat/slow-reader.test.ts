@@ -21,38 +21,42 @@ afterEach(async () => {
 const MIB = 1024 * 1024;
 const READERS = 200;
 
-test("200 sockets that never read an endless stream slow their upstreams and cost bounded memory", { timeout: 120_000 }, async () => {
-  simulator = await startSimulator({
-    script: (request) =>
-      request.bodyText.includes('"slow"') ? { fault: { kind: "endless-stream" }, eventBytes: 2_000 } : { text: "quick" },
-  });
-  relay = await startRelayProcess({
-    upstreams: { a: { provider: "openai-compatible", base_url: simulator.url, max_in_flight: 1000 } },
-    models: { m: { upstreams: [{ upstream: "a", model: "m" }] } },
-  });
-  await call(relay);
-  const before = relay.rss();
-  for (let i = 0; i < READERS; i++) {
-    const socket = connect(relay.port, "127.0.0.1");
-    socket.pause();
-    socket.on("error", () => undefined);
-    socket.write(chatRequest({ stream: true, user: "slow" }, { authorization: `Bearer ${relay.key}` }));
-    sockets.push(socket);
-  }
-  await until(() => simulator.counts.openRequests === READERS, 30_000);
-  const written = (): number => simulator.seen.reduce((sum, request) => sum + request.bytesWritten, 0);
-  // First the kernel's buffers fill, megabytes a socket; when nothing more is written, the slowness has reached the upstreams.
-  await settled(written);
-  expect(relay.rss() - before).toBeLessThan(64 * MIB + READERS * 0.5 * MIB);
+test(
+  "200 sockets that never read an endless stream slow their upstreams, cost bounded memory and lock nobody out of a relay with default bounds",
+  { timeout: 120_000 },
+  async () => {
+    simulator = await startSimulator({
+      script: (request) =>
+        request.bodyText.includes('"slow"') ? { fault: { kind: "endless-stream" }, eventBytes: 2_000 } : { text: "quick" },
+    });
+    relay = await startRelayProcess({
+      upstreams: { a: { provider: "openai-compatible", base_url: simulator.url } },
+      models: { m: { upstreams: [{ upstream: "a", model: "m" }] } },
+    });
+    await call(relay);
+    const before = relay.rss();
+    for (let i = 0; i < READERS; i++) {
+      const socket = connect(relay.port, "127.0.0.1");
+      socket.pause();
+      socket.on("error", () => undefined);
+      socket.write(chatRequest({ stream: true, user: "slow" }, { authorization: `Bearer ${relay.key}` }));
+      sockets.push(socket);
+    }
+    await until(() => simulator.counts.openRequests === READERS, 30_000);
+    const written = (): number => simulator.seen.reduce((sum, request) => sum + request.bytesWritten, 0);
+    // First the kernel's buffers fill, megabytes a socket; when nothing more is written, the slowness has reached the upstreams.
+    await settled(written);
+    expect(relay.rss() - before).toBeLessThan(64 * MIB + READERS * 0.5 * MIB);
 
-  const startedAt = performance.now();
-  expect(readStream(await call(relay)).choices[0]?.text).toBe("quick");
-  expect(performance.now() - startedAt).toBeLessThan(1_000);
+    const startedAt = performance.now();
+    expect(readStream(await call(relay)).choices[0]?.text).toBe("quick");
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
 
-  for (const socket of sockets.splice(0)) socket.destroy();
-  await until(() => simulator.counts.openRequests === 0, 5_000);
-  await until(() => relay.rows().filter((row) => row["end_reason"] === "client_gone").length === READERS, 5_000);
-});
+    for (const socket of sockets.splice(0)) socket.destroy();
+    await until(() => simulator.counts.openRequests === 0, 5_000);
+    await until(() => relay.rows().filter((row) => row["end_reason"] === "client_gone").length === READERS, 5_000);
+  },
+);
 
 /** Waits until a count has not moved for a second; fails after 90 s. */
 async function settled(count: () => number): Promise<void> {

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { CAPACITY } from "../../src/config/capacity.ts";
 import { configFromEnvironment } from "../../src/config/environment/from-environment.ts";
 import { configOf } from "./routes.ts";
 
@@ -24,7 +25,7 @@ test("the defaults are the documented ones", () => {
       transportIdleMs: 60_000,
       totalMs: 3_600_000,
     },
-    inFlightMax: 200,
+    inFlightMax: CAPACITY.callsMax,
     onDisconnect: { mode: "abort" },
     malformed: "fail",
     finish: "optional",
