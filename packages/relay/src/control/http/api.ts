@@ -14,7 +14,7 @@ import type { GateParts } from "../access/authorizer.ts";
 import { Refusal } from "./refusal.ts";
 import type { ControlRoute } from "./route.ts";
 import { ROUTES } from "./routes.ts";
-import { SerialQueue } from "../serial-queue.ts";
+import { SerialQueue } from "./serial-queue.ts";
 import { SessionOperations } from "../access/session-operations.ts";
 
 export interface ControlParts extends GateParts, OperationsParts {

@@ -12,6 +12,9 @@ export const pageQuery = {
   cursor: z.string().max(CURSOR_CHARS_MAX).optional(),
 };
 
+/** The query of a list that is asked for nothing else. */
+export const PageInput = z.strictObject(pageQuery);
+
 export interface PageQuery {
   readonly limit: number;
   readonly cursor?: string | undefined;

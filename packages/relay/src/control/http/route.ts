@@ -6,6 +6,9 @@ import * as z from "zod";
 import type { Operations } from "../operations.ts";
 import type { Caller, Role } from "../access/caller.ts";
 
+/** Where the addresses of all routes begin. */
+export const API = "/admin/api";
+
 export type Method = "GET" | "POST" | "PATCH" | "DELETE";
 
 /** What a route is asked, before anything of it was checked. */

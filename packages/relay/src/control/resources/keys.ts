@@ -1,72 +1,21 @@
 /** Keys of the data plane: made, limited, changed, rotated, revoked. */
-import { money } from "@millrace/wire/money-json";
-import { isoOf } from "../../basics/iso-time.ts";
-import { parseUsd } from "@millrace/wire/money";
-import * as z from "zod";
+import type * as z from "zod";
 import { DEFAULT_ACCOUNT } from "../../admission/accounts.ts";
-import { SCOPES } from "../../admission/authorize.ts";
-import { budgetIdOf, newKeyRecord } from "../../admission/keys.ts";
-import type { KeyBudget, KeyRecord, KeyRing, KeyWishes } from "../../admission/keys.ts";
-import { networkFault } from "../../basics/network.ts";
-import { isAmount } from "../../ledger/nanos.ts";
-import type { OperationOf } from "../../ledger/operation.ts";
-import type { Accounts } from "./accounts.ts";
+import { newKeyRecord } from "../../admission/keys.ts";
+import type { KeyRecord, KeyRing } from "../../admission/keys.ts";
 import { maySee } from "../access/caller.ts";
 import type { Caller } from "../access/caller.ts";
 import { Overtaken, untilFirst } from "../changes.ts";
 import type { Changes, Note } from "../changes.ts";
 import { pageOfList } from "../http/page.ts";
 import type { Page, PageQuery } from "../http/page.ts";
-import type { ControlStore } from "../ports.ts";
 import { Refusal } from "../http/refusal.ts";
-import { instant, moneyShape, name, present, time, unknownId, usd } from "../http/shapes.ts";
-import { LimitsShape, shownLimits } from "./tiers.ts";
-
-const OVERLAP_S_MAX = 30 * 86_400;
-const PERIODS = ["day", "week", "month", "total"] as const;
-
-const address = z.string().refine((text) => networkFault(text) === null, { error: "write an address, or a network such as 10.0.0.0/8" });
-const count = z.number().int().min(1).max(1_000_000_000).nullable().optional();
-
-const Budgets = z
-  .array(z.strictObject({ period: z.enum(PERIODS), cap: usd }))
-  .max(PERIODS.length)
-  .refine((budgets) => new Set(budgets.map((budget) => budget.period)).size === budgets.length, { error: "name each period once" });
-
-const wishes = {
-  name: name.optional(),
-  expires_at: instant.nullable().optional(),
-  scopes: z.array(z.enum(SCOPES)).min(1).nullable().optional(),
-  models: z.array(z.string().min(1).max(256)).min(1).max(1_000).nullable().optional(),
-  addresses: z.array(address).min(1).max(100).nullable().optional(),
-  limits: z.strictObject({ rpm: count, tpm: count, in_flight: count }).nullable().optional(),
-  budgets: Budgets.nullable().optional(),
-};
-
-export const KeyChange = z.strictObject(wishes);
-/** Without an account it is the caller's own, else the one that exists from the first start. */
-export const NewKey = z.strictObject({ account_id: z.string().optional(), ...wishes });
-export const Rotation = z.strictObject({ overlap_seconds: z.number().int().min(0).max(OVERLAP_S_MAX).default(86_400) });
-
-export const KeyShape = z.strictObject({
-  id: z.string(),
-  account_id: z.string(),
-  name: z.string(),
-  hint: z.string(),
-  created_at: time,
-  expires_at: time.nullable(),
-  revoked_at: time.nullable(),
-  scopes: z.array(z.string()).nullable(),
-  models: z.array(z.string()).nullable(),
-  addresses: z.array(z.string()).nullable(),
-  limits: LimitsShape.nullable(),
-  budgets: z.array(z.strictObject({ period: z.enum(PERIODS), ...moneyShape("cap") })),
-});
-/** With the key's text, for the only time. */
-export const NewKeyShape = KeyShape.extend({ key: z.string() });
-export const RotatedKeyShape = NewKeyShape.extend({ replaces: z.string() });
-
-type KeyView = z.output<typeof KeyShape>;
+import { unknownId } from "../http/shapes.ts";
+import type { ControlStore } from "../ports.ts";
+import type { Accounts } from "./accounts.ts";
+import { budgetsOf, wishesOf } from "./key-limits.ts";
+import { shownKey } from "./key-shapes.ts";
+import type { KeyChange, KeyView, NewKey, NewKeyShape, RotatedKeyShape } from "./key-shapes.ts";
 
 export interface KeysParts {
   readonly keys: KeyRing;
@@ -181,56 +130,4 @@ export class Keys {
     if (key === undefined || !maySee(caller, key.accountId)) throw unknownId("key", id);
     return key;
   }
-}
-
-function wishesOf({ expires_at, limits, budgets, ...rest }: z.output<typeof KeyChange>): KeyWishes {
-  const caps = budgets === undefined ? undefined : (budgets?.map(budgetOf) ?? null);
-  return present({ ...rest, expiresAt: expires_at, limits: limitsOf(limits), budgets: caps });
-}
-
-/** A set without a limit is none. */
-function limitsOf(given: z.output<typeof KeyChange>["limits"]): KeyRecord["limits"] | undefined {
-  if (given === undefined) return undefined;
-  const limits = present({ rpm: given?.rpm ?? undefined, tpm: given?.tpm ?? undefined, inFlight: given?.in_flight ?? undefined });
-  return Object.keys(limits).length === 0 ? null : limits;
-}
-
-function budgetOf({ period, cap }: z.output<typeof Budgets>[number]): KeyBudget {
-  const read = parseUsd(cap);
-  if ("fault" in read) throw new Refusal("invalid_request", `The cap of the budget ${read.fault}.`);
-  // Asked here too: the budgets of a key are several operations, of which none may be refused alone.
-  if (!isAmount(read.value)) throw new Refusal("invalid_request", "The cap of the budget is too large.");
-  return { period, capNanos: String(read.value) };
-}
-
-function budgetsOf(key: KeyRecord): OperationOf<"set_budget">[] {
-  return (key.budgets ?? []).map(({ period, capNanos }) => ({
-    kind: "set_budget",
-    id: budgetIdOf(key.id, period),
-    scope: `key:${key.id}`,
-    period,
-    capNanos: BigInt(capNanos),
-  }));
-}
-
-/** What may be shown of a key: never its text, never its hash. */
-function shownKey(key: KeyRecord): KeyView {
-  return {
-    id: key.id,
-    account_id: key.accountId,
-    name: key.name,
-    hint: key.hint,
-    created_at: isoOf(key.createdAt),
-    expires_at: isoOf(key.expiresAt),
-    revoked_at: isoOf(key.revokedAt),
-    scopes: copyOf(key.scopes),
-    models: copyOf(key.models),
-    addresses: copyOf(key.addresses),
-    limits: key.limits === null ? null : shownLimits(key.limits),
-    budgets: (key.budgets ?? []).map(({ period, capNanos }) => ({ period, ...money("cap", BigInt(capNanos)) })),
-  };
-}
-
-function copyOf(list: readonly string[] | null): string[] | null {
-  return list === null ? null : [...list];
 }

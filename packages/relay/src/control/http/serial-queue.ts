@@ -1,5 +1,5 @@
 /** Changes are made one after the other: each begins with what the one before it has left. */
-import { Refusal } from "./http/refusal.ts";
+import { Refusal } from "./refusal.ts";
 
 /** People make few changes; more than this waiting is a program gone wrong. */
 const WAITING_MAX = 200;

@@ -1,0 +1,28 @@
+/** What the running configuration says. */
+import { listPrices, PriceShape } from "../../resources/prices.ts";
+import { listTiers, TierShape } from "../../resources/tiers.ts";
+import { PageInput, pageShape } from "../page.ts";
+import { API, route } from "../route.ts";
+import type { ControlRoute } from "../route.ts";
+import { READERS } from "./roles.ts";
+
+export const SETTINGS: readonly ControlRoute[] = [
+  route(READERS, {
+    name: "listPrices",
+    method: "GET",
+    path: `${API}/prices`,
+    summary: "What accounts pay for each model, and what each upstream costs.",
+    query: PageInput,
+    answer: pageShape(PriceShape),
+    act: (operations, { query }) => listPrices(operations.pricing, query, Date.now()),
+  }),
+  route(READERS, {
+    name: "listTiers",
+    method: "GET",
+    path: `${API}/tiers`,
+    summary: "Tiers of limits, as the configuration names them.",
+    query: PageInput,
+    answer: pageShape(TierShape),
+    act: (operations, { query }) => listTiers(operations.tiers, query),
+  }),
+];
