@@ -76,9 +76,14 @@ describe("plan", () => {
   test("keeps the order, leaves out what cools or is full, and says why", () => {
     const plan = planAttempts(
       [route("a", { cooldownUntilMs: 1_500, cooldownReason: "throttled" }), route("b", { hasRoom: false }), route("c"), route("d")],
+      { revision: 7, arm: null },
       1_000,
     );
-    expect(plan.attempts.map((attempt) => attempt.upstream)).toEqual(["c", "d"]);
+    expect(plan.attempts.map(({ upstream, reason }) => [upstream, reason])).toEqual([
+      ["c", "order"],
+      ["d", "order"],
+    ]);
+    expect([plan.revision, plan.arm]).toEqual([7, null]);
     expect(plan.skipped).toEqual([
       { upstream: "a", reason: "throttled", forMs: 500 },
       { upstream: "b", reason: "full", forMs: 0 },
@@ -95,6 +100,7 @@ describe("plan", () => {
       fc.property(fc.array(state, { maxLength: 8 }), (states) => {
         const plan = planAttempts(
           states.map((each, i) => route(String(i), each)),
+          { revision: 7, arm: null },
           1_000,
         );
         expect(plan.attempts.length).toBeLessThanOrEqual(ATTEMPTS_MAX);

@@ -6,12 +6,13 @@ import type { Account, AccountStore } from "./admission/accounts.ts";
 import { KeyRing } from "./admission/keys.ts";
 import type { KeyRecord, KeyStore } from "./admission/keys.ts";
 import { Limiter } from "./admission/limits.ts";
-import { DrainBudget } from "./chat/answer.ts";
-import type { ChatParts, Running } from "./chat/answer.ts";
+import type { ChatParts } from "./chat/answer.ts";
+import { DrainBudget } from "./chat/drain-budget.ts";
+import { Runs } from "./chat/runs.ts";
 import { refusedRow } from "./chat/record.ts";
 import { snapshotOf } from "./chat/snapshot.ts";
-import { STREAM_TIMES } from "./chat/client-stream.ts";
-import type { StreamTimes } from "./chat/client-stream.ts";
+import { STREAM_TIMES } from "./chat/client-delivery.ts";
+import type { StreamTimes } from "./chat/client-delivery.ts";
 import { Ticker } from "./chat/ticker.ts";
 import type { Config } from "./config/config.ts";
 import type { ControlParts } from "./control/http/api.ts";
@@ -30,7 +31,7 @@ import type { RowStore } from "./insight/row.ts";
 import { PinnedPrices } from "./prices/pinned.ts";
 import type { PriceStore } from "./prices/pinned.ts";
 import { providerOf } from "./provider/registry.ts";
-import { undiciDialer } from "./upstream/dial.ts";
+import { undiciDialer } from "./upstream/undici-dialer.ts";
 import { Health } from "./upstream/health.ts";
 
 /** Upstream calls that may run on without a client, all together. */
@@ -86,12 +87,11 @@ export interface App {
 /** Builds a relay that is not listening yet. */
 export function buildApp(parts: AppParts): App {
   const { config, log } = parts;
-  const running = new Set<Running>();
   const health = new Health(config.upstreams, performance.now());
   const limiter = new Limiter(config.limits ?? null, () => performance.now());
   const dialer = undiciDialer();
   const metrics = new Metrics({
-    streamsActive: () => running.size,
+    streamsActive: () => runs.size,
     rowsWaiting: () => parts.rows.waiting,
     upstreams: () => health.report(performance.now()),
     limits: () => limiter.report(),
@@ -113,11 +113,13 @@ export function buildApp(parts: AppParts): App {
     streamTimes: parts.streamTimes ?? STREAM_TIMES,
     onRow: (row) => log.request(row),
     onTrouble: (message) => log.trouble(message),
+    onBug: (requestId, error) => log.trouble(bugText(requestId, error)),
   };
+  const runs = new Runs(chat);
   const accounts = new AccountRegistry(parts.accountStore, parts.records.accounts);
   const keys = new KeyRing(parts.keyStore, parts.records.keys);
   keys.onChange = (key) => {
-    if (key.revokedAt !== null) for (const each of running) if (each.keyId === key.id) each.revoke();
+    if (key.revokedAt !== null) runs.revokeKey(key.id);
   };
   let isStopping = false;
   const edge: EdgeParts = {
@@ -149,15 +151,14 @@ export function buildApp(parts: AppParts): App {
       addressOf: (request) => clientAddress(request, snapshot.isTrustedProxy) ?? "",
       onTrouble: (message) => log.trouble(message),
     }),
-    running,
+    runs,
     onRefusal: (refusal) => noteRefusal(refusal, chat, log),
   };
   const open = new Set<ServerResponse>();
   const server = createListener({
     open,
     handle: (request, response, requestId) => handle(request, response, requestId, edge),
-    onBug: (requestId, error) =>
-      log.trouble(`bug in ${requestId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+    onBug: (requestId, error) => log.trouble(bugText(requestId, error)),
   });
   const lag = watchLoop((seconds) => metrics.loopLag.observe({}, seconds));
   let hurry: () => void = () => undefined;
@@ -169,10 +170,8 @@ export function buildApp(parts: AppParts): App {
     if (settings.delayMs > 0) await wait(settings.delayMs);
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeIdleConnections();
-    await Promise.race([wait(settings.drainMs), allDone(running, open)]);
-    const left = [...running];
-    for (const each of left) each.stop();
-    await Promise.race([Promise.all(left.map((each) => each.done)), new Promise((resolve) => setTimeout(resolve, STOP_GRACE_MS))]);
+    await Promise.race([wait(settings.drainMs), allDone(runs, open)]);
+    await Promise.race([runs.stopAll(), new Promise((resolve) => setTimeout(resolve, STOP_GRACE_MS))]);
     server.closeIdleConnections();
     await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 250))]);
     server.closeAllConnections();
@@ -186,6 +185,11 @@ export function buildApp(parts: AppParts): App {
   }
 
   return { accounts, keys, metrics, listen: () => listen(server, config.listen), stop, hurry, learn };
+}
+
+/** What the log says of a mistake of the relay's own. */
+function bugText(requestId: string, error: unknown): string {
+  return `bug in ${requestId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }
 
 function tiersOf({ limits }: Config): TierView[] {
@@ -223,8 +227,8 @@ function noteRefusal(refusal: Refusal, chat: ChatParts, log: Log): void {
 }
 
 /** Until no answer is under way, none waits for a slow reader, and no request is still being sent to us. */
-async function allDone(running: ReadonlySet<Running>, open: ReadonlySet<ServerResponse>): Promise<void> {
-  while (running.size > 0 || open.size > 0) await new Promise((resolve) => setTimeout(resolve, DONE_CHECK_MS));
+async function allDone(runs: Runs, open: ReadonlySet<ServerResponse>): Promise<void> {
+  while (runs.size > 0 || open.size > 0) await new Promise((resolve) => setTimeout(resolve, DONE_CHECK_MS));
 }
 
 function listen(server: Server, address: Config["listen"]): Promise<number> {

@@ -1,48 +1,51 @@
-/** What every attempt shares: its inputs, its result, and the reading of an answer that is no success. */
-import type { ErrorCode } from "@millrace/wire/error-codes";
+/** One try at one upstream: the call, its clocks, its status and the words of an error. A {@link BodyReader} reads a success. */
 import { retryAfterMs } from "@millrace/policy/cooldown";
+import type { PlannedAttempt } from "@millrace/policy/plan";
 import type { Upstream } from "../config/config.ts";
-import type { ClientRequest, Provider, StatusFailure, WireRequest } from "../provider/provider.ts";
-import type { Mark } from "../insight/row.ts";
-import type { AnswerHandler, AnswerHeaders, Call, Dialer, DialFailure } from "../upstream/dial.ts";
+import type { Provider, StatusFailure, UpstreamError, WireRequest } from "../provider/provider.ts";
+import type { AnswerHandler, AnswerHeaders, Call, Dialer, DialFailure } from "../upstream/dialer.ts";
+import type { AttemptFailure } from "./attempt-failure.ts";
+import type { AttemptOutcome, BodyReader, PauseReason, ReaderHost } from "./body-reader.ts";
 import { CallClock, describeOverdue } from "./call-clock.ts";
 import type { Overdue } from "./call-clock.ts";
-import type { AttemptFailure } from "./attempt-failure.ts";
-import type { Meter } from "./meter.ts";
+import type { MeterReading } from "./meter.ts";
 import type { Redactor } from "./redact.ts";
+import type { UpstreamAddress } from "./snapshot.ts";
 import type { Ticker, Ticking } from "./ticker.ts";
 
-export interface AttemptInput {
+export interface AttemptSettings {
+  readonly planned: PlannedAttempt;
   readonly upstream: Upstream;
+  readonly address: UpstreamAddress;
   readonly provider: Provider;
-  readonly request: ClientRequest;
   readonly wire: WireRequest;
+  readonly isStream: boolean;
   readonly dialer: Dialer;
   readonly ticker: Ticker;
   readonly redactor: Redactor;
-  readonly meter: Meter;
-  readonly answerBytesMax: number;
+  /** Makes the reader of a success. */
+  readonly readerFor: (host: ReaderHost) => BodyReader;
+  /** Is told what one of the attempt's own callbacks threw. It must end the attempt. */
+  readonly onBug: (error: unknown) => void;
 }
 
-/** How an attempt was over. */
-export type AttemptResult =
-  /** Nothing that matters reached the client: another upstream may try. */
-  | { readonly kind: "failed"; readonly failure: AttemptFailure }
-  /** The answer is whole; its last frame, and the row before it, are the story's to write. */
-  | { readonly kind: "complete"; readonly marks: readonly Mark[] }
-  /** Content was sent and then something broke. */
-  | { readonly kind: "broken"; readonly code: ErrorCode; readonly detail: string; readonly note: string | null }
-  /** The client left, or the relay stops. */
-  | { readonly kind: "cancelled" };
-
-type PauseReason = "client" | "credit";
-
-/** Times that the row and the overhead are made of. */
+/** Milliseconds of the monotonic clock; null where the moment has not come. */
 export interface AttemptTimes {
   readonly startedAt: number;
-  sentAt: number | null;
-  firstByteAt: number | null;
-  endedAt: number | null;
+  readonly sentAt: number | null;
+  readonly firstByteAt: number | null;
+  readonly endedAt: number | null;
+}
+
+/** What an attempt was, once it is over. */
+export interface AttemptReport {
+  readonly planned: PlannedAttempt;
+  readonly outcome: AttemptOutcome;
+  readonly times: AttemptTimes & { readonly endedAt: number };
+  readonly status: number | null;
+  /** The upstream's own request id. */
+  readonly requestId: string | null;
+  readonly meter: MeterReading;
 }
 
 /** Bytes read of an answer that will be an error anyway. */
@@ -52,91 +55,121 @@ const ERROR_BODY_MS = 5_000;
 /** An answered connection may finish its framing by itself for this long, so that it can be used again. */
 const LINGER_MS = 1_000;
 
-/** The transport half of an attempt. Subclasses read the body of a success. */
-export abstract class Attempt implements AnswerHandler, Ticking {
-  protected readonly input: AttemptInput;
-  protected readonly clock: CallClock;
-  readonly times: AttemptTimes;
-  status: number | null = null;
-  upstreamRequestId: string | null = null;
-  protected isOver = false;
-  #call: Call | null = null;
-  #resolve: ((result: AttemptResult) => void) | null = null;
-  #errorBody: Buffer[] | null = null;
-  #errorBytes = 0;
-  #errorSince = 0;
-  #headers: AnswerHeaders = {};
-  #lingerUntil: number | null = null;
-  #isDraining: { readonly until: number; bytesLeft: number } | null = null;
+/** What is kept of the body of an answer that is an error, for its words. */
+interface ErrorBody {
+  readonly pieces: Buffer[];
+  bytes: number;
+  /** Milliseconds of the monotonic clock. */
+  readonly since: number;
+}
 
-  constructor(input: AttemptInput) {
-    const now = performance.now();
-    this.input = input;
-    this.clock = new CallClock(input.upstream.timeouts, input.request.isStream, now);
-    this.times = { startedAt: now, sentAt: null, firstByteAt: null, endedAt: null };
+export class Attempt implements AnswerHandler, Ticking, ReaderHost {
+  readonly #settings: AttemptSettings;
+  readonly #clock: CallClock;
+  readonly #reader: BodyReader;
+  readonly #pausedBy = new Set<PauseReason>();
+  readonly #startedAt = performance.now();
+  #sentAt: number | null = null;
+  #firstByteAt: number | null = null;
+  #endedAt: number | null = null;
+  #status: number | null = null;
+  #requestId: string | null = null;
+  #headers: AnswerHeaders = {};
+  #call: Call | null = null;
+  #resolve: ((report: AttemptReport) => void) | null = null;
+  #errorBody: ErrorBody | null = null;
+  #draining: { readonly until: number; bytesLeft: number } | null = null;
+  #lingerUntil: number | null = null;
+
+  constructor(settings: AttemptSettings) {
+    this.#settings = settings;
+    this.#clock = new CallClock(settings.upstream.timeouts, settings.isStream, this.#startedAt);
+    this.#reader = settings.readerFor(this);
   }
 
   /** Sends the request and reads the answer until it is over. Never rejects. */
-  run(): Promise<AttemptResult> {
-    const { upstream, wire, dialer, ticker } = this.input;
-    const base = new URL(upstream.baseUrl);
-    const path = `${base.pathname.replace(/\/+$/, "")}${wire.path}`;
+  run(): Promise<AttemptReport> {
+    const { address, wire, dialer, ticker, onBug } = this.#settings;
     return new Promise((resolve) => {
       this.#resolve = resolve;
-      ticker.add(this);
-      this.#call = dialer.dial({ method: "POST", origin: base.origin, path, headers: wire.headers, body: wire.body }, this);
+      ticker.add(this, onBug);
+      const path = `${address.basePath}${wire.path}`;
+      const call = { method: "POST", origin: address.origin, path, headers: wire.headers, body: wire.body } as const;
+      this.#call = dialer.dial(call, guarded(this, onBug));
       if (this.isOver) this.#call.abort();
     });
   }
 
-  /** Why reading is paused: the client is slow, or money for more is not set aside yet. */
-  readonly #pausedBy = new Set<PauseReason>();
+  get upstream(): Upstream {
+    return this.#settings.upstream;
+  }
+
+  get times(): AttemptTimes {
+    return { startedAt: this.#startedAt, sentAt: this.#sentAt, firstByteAt: this.#firstByteAt, endedAt: this.#endedAt };
+  }
+
+  /** What is counted so far. */
+  get reader(): BodyReader {
+    return this.#reader;
+  }
+
+  get isOver(): boolean {
+    return this.#endedAt !== null;
+  }
+
+  get isDraining(): boolean {
+    return this.#draining !== null;
+  }
 
   /** Ends the upstream call at once; the attempt is over as `cancelled`. */
   cancel(): void {
-    this.#call?.abort();
     this.finish({ kind: "cancelled" });
   }
 
-  /** The client has left; read on for the upstream's own usage, within bounds. */
+  /** The client has left: reads on for the upstream's own usage, for `forMs` milliseconds and `bytesMax` bytes at most. */
   drain(forMs: number, bytesMax: number): void {
-    const now = performance.now();
-    this.#isDraining = { until: now + forMs, bytesLeft: bytesMax };
+    this.#draining = { until: performance.now() + forMs, bytesLeft: bytesMax };
     this.#pausedBy.clear();
     this.#readOn();
+    this.#reader.onCovered();
   }
 
-  protected get isDraining(): boolean {
-    return this.#isDraining !== null;
-  }
-
-  /** Stops reading until {@link resume}; the clocks stand still. */
-  protected pause(reason: PauseReason = "client"): void {
-    if (this.isOver || this.#isDraining !== null) return;
+  pause(reason: PauseReason): void {
+    if (this.isOver || this.isDraining) return;
     this.#pausedBy.add(reason);
-    this.clock.pause(performance.now());
+    this.#clock.pause(performance.now());
     this.#call?.pause();
   }
 
   /** Reads on, when nothing else stands against it. */
-  resume(reason: PauseReason = "client"): void {
+  resume(reason: PauseReason): void {
     this.#pausedBy.delete(reason);
     if (this.#pausedBy.size === 0) this.#readOn();
   }
 
   #readOn(): void {
-    this.clock.resume(performance.now());
+    this.#clock.resume(performance.now());
     this.#call?.resume();
   }
 
-  protected finish(result: AttemptResult): void {
+  onEvent(now: number): void {
+    this.#clock.event(now);
+  }
+
+  finish(outcome: AttemptOutcome): void {
     if (this.isOver) return;
-    this.isOver = true;
-    this.times.endedAt = performance.now();
-    if (result.kind === "complete") this.#linger();
+    const endedAt = performance.now();
+    this.#endedAt = endedAt;
+    this.#resolve?.({
+      planned: this.#settings.planned,
+      outcome,
+      times: { ...this.times, endedAt },
+      status: this.#status,
+      requestId: this.#requestId,
+      meter: this.#reader.meter.read(),
+    });
+    if (outcome.kind === "complete") this.#linger();
     else this.#leave();
-    this.#resolve?.(result);
-    this.#resolve = null;
   }
 
   #linger(): void {
@@ -145,85 +178,68 @@ export abstract class Attempt implements AnswerHandler, Ticking {
   }
 
   #leave(): void {
+    this.#settings.ticker.remove(this);
     this.#call?.abort();
-    this.input.ticker.remove(this);
   }
 
-  onSent(): void {
-    const now = performance.now();
-    this.times.sentAt = now;
-    this.clock.sent(now);
+  onRequestStart(): void {
+    this.#sentAt = performance.now();
+    this.#clock.sent(this.#sentAt);
   }
 
-  onUnsent(): void {
-    this.times.sentAt = null;
-    this.clock.unsent(performance.now());
+  onRequestReset(): void {
+    this.#sentAt = null;
+    this.#clock.unsent(performance.now());
   }
 
-  onHead(status: number, headers: AnswerHeaders): void {
+  onResponseStart(status: number, headers: AnswerHeaders): void {
     if (this.isOver) return;
-    this.status = status;
+    const { provider, redactor } = this.#settings;
+    this.#status = status;
     this.#headers = headers;
-    this.times.firstByteAt = performance.now();
-    const requestId = requestIdOf(headers, this.input.provider.requestIdHeaders);
-    this.upstreamRequestId = requestId !== null && this.input.redactor.cleanText(requestId) === requestId ? requestId : null;
-    if (status >= 300 && status < 400) return this.#failStatus(this.input.provider.failure(status, ""));
+    this.#firstByteAt = performance.now();
+    const requestId = requestIdOf(headers, provider.requestIdHeaders);
+    this.#requestId = requestId !== null && redactor.cleanText(requestId) === requestId ? requestId : null;
     const isPacked = (headers["content-encoding"] ?? "identity").toLowerCase() !== "identity";
-    if (status < 200 || status >= 300) return isPacked ? this.#failStatus(this.input.provider.failure(status, "")) : this.collectError();
-    if (isPacked) return this.fail("failed", "answered in a compressed encoding that was not asked for");
-    this.onSuccess(headers);
+    const isSuccess = status >= 200 && status < 300;
+    if ((status >= 300 && status < 400) || (isPacked && !isSuccess)) return this.#failStatus(provider.failure(status, ""));
+    if (isPacked) return this.fail("failed", "answered in a compressed encoding that was not asked for", null);
+    if (!isSuccess || !this.#reader.accepts(headers)) this.#errorBody = { pieces: [], bytes: 0, since: performance.now() };
   }
 
-  /** A 2xx head. */
-  protected abstract onSuccess(headers: AnswerHeaders): void;
-  /** Body bytes of a success. */
-  protected abstract onBody(bytes: Buffer, now: number): void;
-  /** The clean end of a success's body. */
-  protected abstract onBodyEnd(): void;
-  /** A break after the head of a success: true when the subclass has told what it means. */
-  protected abstract onBreak(code: ErrorCode, detail: string): void;
-  /** The words for a wrong answer whose body was collected. */
-  protected abstract describeWrong(status: number): string;
-
-  /** The body is over, but what came last may not leave yet. */
-  protected get isWaiting(): boolean {
-    return false;
-  }
-
-  /** Reads a bounded rest of the body for its words, then fails. */
-  protected collectError(): void {
-    this.#errorBody = [];
-    this.#errorSince = performance.now();
-  }
-
-  onData(bytes: Buffer): void {
+  onResponseData(bytes: Buffer): void {
     if (this.isOver) return;
     const now = performance.now();
-    this.clock.byte(now);
-    if (this.#isDraining !== null) {
-      this.#isDraining.bytesLeft -= bytes.length;
-      if (this.#isDraining.bytesLeft < 0) return this.cancel();
+    this.#clock.byte(now);
+    if (this.#draining !== null) {
+      this.#draining.bytesLeft -= bytes.length;
+      if (this.#draining.bytesLeft < 0) return this.cancel();
     }
-    if (this.#errorBody === null) return this.onBody(bytes, now);
-    this.#errorBody.push(bytes.subarray(0, ERROR_BODY_MAX - this.#errorBytes));
-    this.#errorBytes += bytes.length;
-    if (this.#errorBytes >= ERROR_BODY_MAX) this.#failCollected();
+    if (this.#errorBody === null) this.#reader.push(bytes, now);
+    else this.#collectError(this.#errorBody, bytes);
   }
 
-  onEnd(): void {
-    if (this.isOver) return this.#leave();
-    if (this.#errorBody !== null) return this.#failCollected();
-    this.onBodyEnd();
-    if (this.isOver) return this.#leave();
-    if (!this.isWaiting) throw new Error("an attempt that ended has no result");
+  /** Keeps a bounded part of the body for its words. */
+  #collectError(body: ErrorBody, bytes: Buffer): void {
+    body.pieces.push(bytes.subarray(0, ERROR_BODY_MAX - body.bytes));
+    body.bytes += bytes.length;
+    if (body.bytes >= ERROR_BODY_MAX) this.#failCollected(body.pieces);
   }
 
-  onFailure(failure: DialFailure): void {
+  onResponseEnd(): void {
     if (this.isOver) return this.#leave();
-    if (this.#errorBody !== null) return this.#failCollected();
-    if (this.status !== null) return this.onBreak("upstream_truncated", `broke the connection (${failure.reason})`);
+    if (this.#errorBody !== null) return this.#failCollected(this.#errorBody.pieces);
+    this.#reader.end();
+    if (this.isOver) return this.#leave();
+    if (!this.#reader.isWaiting) throw new Error("an answer ended and its reader gave no outcome");
+  }
+
+  onResponseError(failure: DialFailure): void {
+    if (this.isOver) return this.#leave();
+    if (this.#errorBody !== null) return this.#failCollected(this.#errorBody.pieces);
+    if (this.#status !== null) return this.#reader.cut("upstream_truncated", `broke the connection (${failure.reason})`);
     const verb = failure.kind === "connect" ? "could not be reached" : "broke the connection before it answered";
-    this.fail(failure.kind === "connect" ? "connect" : "failed", `${verb} (${failure.reason})`);
+    this.fail(failure.kind === "connect" ? "connect" : "failed", `${verb} (${failure.reason})`, null);
   }
 
   tick(now: number): void {
@@ -231,46 +247,63 @@ export abstract class Attempt implements AnswerHandler, Ticking {
       if (now >= this.#lingerUntil) this.#leave();
       return;
     }
-    if (this.#isDraining !== null && now >= this.#isDraining.until) return this.cancel();
-    if (this.#errorBody !== null && now - this.#errorSince >= ERROR_BODY_MS) return this.#failCollected();
-    const overdue = this.clock.overdue(now);
-    if (overdue !== null) this.onOverdue(overdue);
+    if (this.#draining !== null && now >= this.#draining.until) return this.cancel();
+    if (this.#errorBody !== null && now - this.#errorBody.since >= ERROR_BODY_MS) return this.#failCollected(this.#errorBody.pieces);
+    const overdue = this.#clock.overdue(now);
+    if (overdue !== null) this.#onOverdue(overdue);
   }
 
-  protected onOverdue(overdue: Overdue): void {
-    const detail = describeOverdue(overdue, this.input.upstream.timeouts);
-    if (this.status === null) return this.fail("timeout", detail);
-    this.onBreak(overdue === "total" ? "upstream_timeout" : "upstream_stalled", detail);
+  #onOverdue(overdue: Overdue): void {
+    const detail = describeOverdue(overdue, this.upstream.timeouts);
+    if (this.#status === null) return this.fail("timeout", detail, null);
+    this.#reader.cut(overdue === "total" ? "upstream_timeout" : "upstream_stalled", detail);
   }
 
-  /** Over without content: the next upstream may try. */
-  protected fail(kind: AttemptFailure["kind"], detail: string, more: Partial<AttemptFailure> = {}): void {
+  fail(kind: AttemptFailure["kind"], detail: string, error: UpstreamError | null): void {
     const failure: AttemptFailure = {
       kind,
-      upstream: this.input.upstream.name,
-      status: this.status,
+      upstream: this.upstream.name,
+      status: this.#status,
       detail,
-      error: null,
-      wasSent: this.times.sentAt !== null,
+      error: error === null ? null : this.#settings.redactor.cleanError(error),
+      wasSent: this.#sentAt !== null,
       retryAfterMs: retryAfterMs(this.#headers, Date.now()),
-      ...more,
     };
     this.finish({ kind: "failed", failure });
   }
 
   #failStatus(failure: StatusFailure): void {
     const hasHint = failure.status === 503 && retryAfterMs(this.#headers, Date.now()) !== null;
-    const error = this.input.redactor.cleanError(failure.error);
-    this.fail(hasHint ? "throttled" : failure.kind, `answered ${failure.status}`, { error });
+    this.fail(hasHint ? "throttled" : failure.kind, `answered ${failure.status}`, failure.error);
   }
 
-  #failCollected(): void {
-    const body = Buffer.concat(this.#errorBody ?? []).toString("utf8");
-    const status = this.status ?? 0;
-    const failure = this.input.provider.failure(status, body);
+  #failCollected(pieces: readonly Buffer[]): void {
+    const status = this.#status ?? 0;
+    const failure = this.#settings.provider.failure(status, Buffer.concat(pieces).toString("utf8"));
     if (status < 200 || status >= 300) return this.#failStatus(failure);
-    this.fail("failed", this.describeWrong(status), { error: this.input.redactor.cleanError(failure.error) });
+    this.fail("failed", `answered ${status} without ${this.#reader.expected}`, failure.error);
   }
+}
+
+/** The handler with each callback guarded: a dialer would take what one throws for the upstream's fault, or swallow it. */
+function guarded(handler: AnswerHandler, onBug: (error: unknown) => void): AnswerHandler {
+  const guard =
+    <A extends readonly unknown[]>(callback: (...given: A) => void) =>
+    (...given: A): void => {
+      try {
+        callback(...given);
+      } catch (error) {
+        onBug(error);
+      }
+    };
+  return {
+    onRequestStart: guard(() => handler.onRequestStart()),
+    onRequestReset: guard(() => handler.onRequestReset()),
+    onResponseStart: guard((status, headers) => handler.onResponseStart(status, headers)),
+    onResponseData: guard((bytes) => handler.onResponseData(bytes)),
+    onResponseEnd: guard(() => handler.onResponseEnd()),
+    onResponseError: guard((failure) => handler.onResponseError(failure)),
+  };
 }
 
 function requestIdOf(headers: AnswerHeaders, names: readonly string[]): string | null {

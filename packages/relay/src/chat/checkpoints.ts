@@ -1,6 +1,6 @@
 /** Notes now and then how far a paid stream has come, so that the death of this process is charged by it. */
 import type { BilledUsage } from "@millrace/policy/price";
-import type { Bill } from "./request-hold.ts";
+import type { RequestHold } from "./request-hold.ts";
 import type { Ticking } from "./ticker.ts";
 
 /** A note every so many tokens of output, or this long after the last one. */
@@ -8,17 +8,19 @@ const TOKENS = 512;
 const EVERY_MS = 1_000;
 
 export class Checkpoints implements Ticking {
-  readonly #bill: Bill;
+  readonly #hold: RequestHold;
   readonly #usage: () => BilledUsage | null;
   #seq = 0;
   #tokens = 0;
+  readonly #onBug: (error: unknown) => void;
   #at: number;
   #isUnderWay = false;
 
-  /** @param usage what was delivered so far; null before there is any. */
-  constructor(bill: Bill, usage: () => BilledUsage | null, now: number) {
-    this.#bill = bill;
+  /** @param usage what was delivered so far; null before there is any. @param onBug is told what the hold threw. */
+  constructor(hold: RequestHold, usage: () => BilledUsage | null, onBug: (error: unknown) => void, now: number) {
+    this.#hold = hold;
     this.#usage = usage;
+    this.#onBug = onBug;
     this.#at = now;
   }
 
@@ -31,6 +33,6 @@ export class Checkpoints implements Ticking {
     this.#at = now;
     this.#isUnderWay = true;
     // One that is lost only makes the charge after a crash smaller; the next one says more anyway.
-    void this.#bill.checkpoint(++this.#seq, usage).finally(() => (this.#isUnderWay = false));
+    this.#hold.checkpoint(++this.#seq, usage).then(() => (this.#isUnderWay = false), this.#onBug);
   }
 }

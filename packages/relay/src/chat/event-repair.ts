@@ -23,7 +23,7 @@ interface ChoiceSoFar {
 type Path = readonly (string | number)[];
 
 /** True when the event has a part that a {@link EventRepair} must see. */
-export function isForMender(event: object): boolean {
+export function isForRepair(event: object): boolean {
   if ("error" in event) return true;
   return choicesOf(event).some((choice) => {
     const delta = deltaOf(choice);

@@ -4,18 +4,38 @@ import type { EventFacts, Usage } from "../provider/provider.ts";
 
 export const NO_USAGE: Usage = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0, reasoning: 0 };
 
+/** What a meter has counted, at one moment. */
+export interface MeterReading {
+  /** Tokens by the upstream's own count, or null where it sent none. */
+  readonly usage: Usage | null;
+  readonly events: number;
+  readonly contentEvents: number;
+  /** Our count of the output tokens that the client has got. */
+  readonly output: number;
+  readonly firstContentAt: number | null;
+  readonly itlMeanMs: number | null;
+  readonly gapMaxMs: number;
+  /** Reason of the first choice that finished. */
+  readonly finishReason: string | null;
+}
+
 export class Meter {
   usage: Usage | null = null;
   events = 0;
   contentEvents = 0;
   estimatedOutput = 0;
   /** The part of it that has left for the client; null where an answer leaves in one piece or not at all. */
-  deliveredOutput: number | null = null;
+  deliveredOutput: number | null;
   firstContentAt: number | null = null;
   lastContentAt = 0;
   gapMaxMs = 0;
   readonly finished = new Map<number, string>();
   readonly #choices = new Set<number>();
+
+  /** @param deliveredOutput 0 for an answer that leaves bit by bit, null for one that leaves in one piece. */
+  constructor(deliveredOutput: 0 | null) {
+    this.deliveredOutput = deliveredOutput;
+  }
 
   /** Takes one event. @returns the gap to the content event before it in ms, or null. */
   add(facts: EventFacts, now: number): number | null {
@@ -53,6 +73,12 @@ export class Meter {
   isFinished(choicesAsked: number): boolean {
     const expected = Math.max(choicesAsked, this.#choices.size, 1);
     return this.finished.size >= expected;
+  }
+
+  read(): MeterReading {
+    const { usage, events, contentEvents, output, firstContentAt, itlMeanMs, gapMaxMs } = this;
+    const finishReason = this.finished.values().next().value ?? null;
+    return { usage, events, contentEvents, output, firstContentAt, itlMeanMs, gapMaxMs, finishReason };
   }
 
   get itlMeanMs(): number | null {

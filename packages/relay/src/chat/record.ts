@@ -1,48 +1,117 @@
-/** What is written down of a request: its row, the rows of its attempts, and the counts that follow from them. */
-import { estimateTokensOfSize } from "@millrace/policy/estimate";
-import { endpointNames } from "../insight/endpoint-names.ts";
-import type { Metrics } from "../insight/metrics.ts";
+/** What is written down of a request: its row and the rows of its attempts, from facts alone. */
+import { costNanos } from "@millrace/policy/price";
 import { UNANSWERED } from "../insight/row.ts";
-import type { AttemptRow, EndReason, Mark, RequestRow } from "../insight/row.ts";
+import type { AttemptRow, Mark, RequestRow } from "../insight/row.ts";
+import type { AttemptReport } from "./attempt.ts";
+import type { AttemptOutcome } from "./body-reader.ts";
+import type { ChargeBasis, Conclusion } from "./conclusion.ts";
+import type { Delivery } from "./delivery.ts";
+import { estimateInput } from "./estimate.ts";
 import type { Exchange } from "./exchange.ts";
-import type { Attempt, AttemptResult } from "./attempt.ts";
-import type { AttemptFailure } from "./attempt-failure.ts";
-import type { RelayError } from "./relay-error.ts";
 import { NO_USAGE } from "./meter.ts";
-import type { Meter } from "./meter.ts";
+import type { MeterReading } from "./meter.ts";
 import type { Redactor } from "./redact.ts";
+import { costOf } from "./snapshot.ts";
 
 const DETAIL_LENGTH_MAX = 500;
+/** Marks the row of a request whose tokens cost us something that is not known: an unknown cost must not look like none. */
+export const UNPRICED = "unpriced" satisfies Mark;
 
-/** The row of one attempt that is over. */
-export function attemptRow(
-  n: number,
-  attempt: Attempt,
-  result: AttemptResult,
-  names: { readonly upstream: string; readonly upstreamModel: string },
-  meter: Meter,
-  redactor: Redactor,
-): AttemptRow {
-  const { startedAt, sentAt } = attempt.times;
+/** All that a row is made of. */
+export interface RecordedFacts {
+  readonly exchange: Exchange;
+  readonly attempts: readonly AttemptRow[];
+  /** The report of the last attempt, or null where none was made. */
+  readonly last: AttemptReport | null;
+  readonly conclusion: Conclusion;
+  readonly delivery: Pick<Delivery, "status" | "bytesOut" | "firstContentAt">;
+  readonly priceId: string | null;
+  /** Milliseconds that the relay added, or null where it cannot be told. */
+  readonly overheadMs: number | null;
+  /** Milliseconds of the monotonic clock. */
+  readonly now: number;
+}
+
+/** The row of a request that is over. The charge is known when its hold has ended. */
+export function rowOf({ exchange, attempts, last, conclusion, delivery, priceId, overheadMs, now }: RecordedFacts): RequestRow {
+  const { key, request, receivedAt } = exchange;
+  const used = usageOf(exchange, last?.meter ?? null, conclusion.basis);
+  const cost = costNanosOf(exchange, attempts);
+  const isUnpriced = cost === null && used.usage.input + used.usage.output > 0;
   return {
-    n,
-    ...names,
-    outcome: outcomeOf(result),
-    status: attempt.status,
-    detail: detailOf(result, redactor),
-    upstreamRequestId: attempt.upstreamRequestId,
-    usage: meter.usage,
-    ttftMs: meter.firstContentAt === null ? null : meter.firstContentAt - (sentAt ?? startedAt),
-    durationMs: performance.now() - startedAt,
+    id: exchange.id,
+    at: exchange.at,
+    accountId: key.accountId,
+    keyId: key.id,
+    endpoint: request.endpoint,
+    model: exchange.model.name,
+    upstream: last?.planned.upstream ?? null,
+    upstreamModel: last?.planned.model ?? null,
+    isStream: request.isStream,
+    status: delivery.status,
+    endReason: conclusion.endReason,
+    errorCode: conclusion.errorCode,
+    marks: isUnpriced ? [...conclusion.marks, UNPRICED] : conclusion.marks,
+    ...used,
+    priceId,
+    chargeNanos: null,
+    costNanos: cost,
+    ...measuresOf(last?.meter ?? null),
+    bytesOut: delivery.bytesOut,
+    ttftMs: delivery.firstContentAt === null ? null : delivery.firstContentAt - receivedAt,
+    overheadMs,
+    durationMs: now - receivedAt,
+    attempts,
   };
 }
 
-function outcomeOf(result: AttemptResult): string {
-  switch (result.kind) {
+function measuresOf(meter: MeterReading | null): Pick<RequestRow, "events" | "itlMeanMs" | "itlMaxMs"> {
+  if (meter === null) return { events: 0, itlMeanMs: null, itlMaxMs: null };
+  return { events: meter.events, itlMeanMs: meter.itlMeanMs, itlMaxMs: meter.contentEvents < 2 ? null : meter.gapMaxMs };
+}
+
+/** Tokens of a request: the upstream's own count, else an estimate of what was worked on or delivered, else none. */
+function usageOf(exchange: Exchange, meter: MeterReading | null, basis: ChargeBasis): Pick<RequestRow, "usage" | "basis"> {
+  if (meter === null || basis === "none") return { usage: NO_USAGE, basis: "none" };
+  if (meter.usage !== null && basis === "upstream") return { usage: meter.usage, basis: "exact" };
+  return { usage: { ...NO_USAGE, input: estimateInput(exchange), output: meter.output }, basis: "estimated" };
+}
+
+/** Nano-USD as decimal text that the attempts cost by their upstreams' prices; null where no price is known. */
+function costNanosOf({ snapshot, at }: Exchange, attempts: readonly AttemptRow[]): string | null {
+  const known = attempts.flatMap(({ upstream, upstreamModel, usage }) => {
+    const price = usage === null ? null : costOf(snapshot, upstream, upstreamModel, at);
+    return usage === null || price === null ? [] : [costNanos(price, usage)];
+  });
+  return known.length === 0 ? null : String(known.reduce((sum, cost) => sum + cost, 0n));
+}
+
+/** The row of one attempt that is over. @param n 1 for the first. */
+export function attemptRow(
+  n: number,
+  { planned, outcome, times, status, requestId, meter }: AttemptReport,
+  redactor: Redactor,
+): AttemptRow {
+  return {
+    n,
+    upstream: planned.upstream,
+    upstreamModel: planned.model,
+    outcome: wordOf(outcome),
+    status,
+    detail: detailOf(outcome, redactor),
+    upstreamRequestId: requestId,
+    usage: meter.usage,
+    ttftMs: meter.firstContentAt === null ? null : meter.firstContentAt - (times.sentAt ?? times.startedAt),
+    durationMs: times.endedAt - times.startedAt,
+  };
+}
+
+function wordOf(outcome: AttemptOutcome): string {
+  switch (outcome.kind) {
     case "failed":
-      return result.failure.kind;
+      return outcome.failure.kind;
     case "broken":
-      return result.code;
+      return outcome.code;
     case "complete":
       return "ok";
     case "cancelled":
@@ -50,40 +119,13 @@ function outcomeOf(result: AttemptResult): string {
   }
 }
 
-function detailOf(result: AttemptResult, redactor: Redactor): string | null {
-  if (result.kind === "complete" || result.kind === "cancelled") return null;
-  const detail = result.kind === "failed" ? result.failure.detail : result.detail;
-  const error = result.kind === "failed" ? result.failure.error : null;
-  const words = error === null ? (result.kind === "broken" ? result.note : null) : redactor.labelOf(error);
+function detailOf(outcome: AttemptOutcome, redactor: Redactor): string | null {
+  if (outcome.kind === "complete" || outcome.kind === "cancelled") return null;
+  const { detail, words } =
+    outcome.kind === "broken"
+      ? { detail: outcome.detail, words: outcome.note }
+      : { detail: outcome.failure.detail, words: outcome.failure.error === null ? null : redactor.labelOf(outcome.failure.error) };
   return words === null ? detail : `${detail}: ${words}`.slice(0, DETAIL_LENGTH_MAX);
-}
-
-/**
- * Whose count is charged: the upstream's, or ours where it says nothing; ours of what was delivered; or nobody's, because nothing
- * was worked on or delivered.
- */
-export type CountedBy = "upstream" | "delivery" | "nobody";
-
-/** Tokens of a request: the upstream's own count, else an estimate where an upstream had worked on it, else none. */
-export function usageOf(exchange: Exchange, meter: Meter, counts: CountedBy): Pick<RequestRow, "usage" | "basis"> {
-  if (meter.usage !== null && counts === "upstream") return { usage: meter.usage, basis: "exact" };
-  if (counts === "nobody") return { usage: NO_USAGE, basis: "none" };
-  return { usage: { ...NO_USAGE, input: estimateInput(exchange), output: meter.output }, basis: "estimated" };
-}
-
-/** Marks the row of a request whose tokens cost us something that is not known. */
-export const UNPRICED = "unpriced" satisfies Mark;
-
-/** Tokens were used, and nothing says what they cost: an unknown cost must not look like none. */
-export function isUnpriced(usage: RequestRow["usage"], costNanos: string | null): boolean {
-  return costNanos === null && usage.input + usage.output > 0;
-}
-
-/** From the size of the body's texts, and from how much of a sample of it is ASCII. */
-export function estimateInput({ request, textBytes }: Pick<Exchange, "request" | "textBytes">): number {
-  const sample = request.body.subarray(0, 65_536);
-  const units = Buffer.from(sample.buffer, sample.byteOffset, sample.length).toString("utf8").length;
-  return Math.ceil(estimateTokensOfSize(textBytes, textBytes * (units / Math.max(1, sample.length))));
 }
 
 /** A row with nothing but what was asked: for requests that no upstream saw. */
@@ -107,72 +149,4 @@ export function refusedRow(
     chargeNanos: null,
     durationMs,
   };
-}
-
-export function endOfComplete(meter: Meter): EndReason {
-  const reason = [...meter.finished.values()][0];
-  if (reason === "length" || reason === "content_filter") return reason;
-  return reason === "tool_calls" || reason === "function_call" ? "tool_calls" : "complete";
-}
-
-export function endOfBroken(code: RelayError["code"]): EndReason {
-  if (code === "upstream_truncated" || code === "upstream_stalled" || code === "upstream_timeout") return code;
-  return "upstream_failed";
-}
-
-/** The end of an answer that the relay itself ended. */
-export function endOfEnded(code: RelayError["code"]): EndReason {
-  switch (code) {
-    case "key_revoked":
-    case "insufficient_credits":
-    case "store_unavailable":
-      return code;
-    case "budget_exceeded":
-      return "insufficient_credits";
-    default:
-      return "relay_stopped";
-  }
-}
-
-export function endOfRefusal(error: RelayError, failure: AttemptFailure | undefined): EndReason {
-  if (failure === undefined || error.passed !== null || error.code === "rate_limited") return "refused";
-  return error.code === "upstream_timeout" ? "upstream_timeout" : "upstream_failed";
-}
-
-/** Counts an attempt that is over. */
-export function countAttempt(metrics: Metrics, row: AttemptRow): void {
-  const labels = { upstream: row.upstream, outcome: row.outcome };
-  metrics.attempts.add(labels);
-  metrics.operationDuration.observe(labels, row.durationMs / 1000);
-  if (row.ttftMs !== null) metrics.timeToFirstChunk.observe({ upstream: row.upstream }, row.ttftMs / 1000);
-}
-
-/** Nano-dollars as dollars, near enough for a graph. */
-function usd(nanoUsd: bigint): number {
-  return Number(nanoUsd) / 1e9;
-}
-
-/** Counts a request that is over. @param model a label of the configuration, so that clients cannot invent series. */
-export function countRequest(metrics: Metrics, row: RequestRow, model: string, writtenOffNanos: bigint): void {
-  const labels = { model, upstream: row.upstream ?? "none" };
-  metrics.requests.add({ ...endpointNames(row.endpoint), ...labels, status: String(row.status) });
-  if (row.isStream) metrics.streamEnds.add({ reason: row.endReason });
-  metrics.duration.observe(labels, row.durationMs / 1000);
-  if (row.ttftMs !== null) metrics.ttft.observe(labels, row.ttftMs / 1000);
-  if (row.overheadMs !== null) metrics.overhead.observe(labels, row.overheadMs / 1000);
-  if (row.chargeNanos !== null) metrics.charged.add({ model, basis: row.basis }, usd(BigInt(row.chargeNanos)));
-  if (writtenOffNanos > 0n) metrics.writtenOff.add({ model }, usd(writtenOffNanos));
-  if (row.basis === "none") return;
-  const { usage } = row;
-  if (row.marks.includes(UNPRICED)) metrics.unpriced.add(labels);
-  const counts = {
-    input: usage.input,
-    cached_input: usage.cachedInput,
-    cache_write: usage.cacheWrite,
-    output: usage.output,
-    reasoning: usage.reasoning,
-  };
-  for (const [type, count] of Object.entries(counts)) if (count > 0) metrics.tokens.add({ model, type, basis: row.basis }, count);
-  metrics.tokenUsage.observe({ gen_ai_token_type: "input", model }, usage.input);
-  metrics.tokenUsage.observe({ gen_ai_token_type: "output", model }, usage.output);
 }

@@ -1,7 +1,7 @@
 /**
- * What a request costs its account: money is set aside before any upstream is asked, and what was used is taken from it
- * before the answer's last frame leaves. Budgets of keys and Idempotency-Keys hang on the same hold, so accounts that do not
- * pay have one, too, where one of them is named.
+ * The money of one request. The relay sets its upper bound aside before it asks any upstream, and takes what was used before the
+ * answer's last frame leaves. Budgets of keys and Idempotency-Keys hang on the same hold, so an account that does not pay has a
+ * hold too where its request has one of them.
  */
 import { createHash } from "node:crypto";
 import { costNanos } from "@millrace/policy/price";
@@ -28,14 +28,14 @@ export interface BillingPort {
 }
 
 /** What a hold is made for. */
-export type BillAsk = Pick<Exchange, "id" | "at" | "snapshot" | "account" | "key" | "request" | "model" | "mediaBytes" | "idempotencyKey">;
+export type HoldAsk = Pick<Exchange, "id" | "at" | "snapshot" | "account" | "key" | "request" | "model" | "mediaBytes" | "idempotencyKey">;
 
 /** A hold that stands, null where none is needed, or the reason why there is none. */
-export type Opened = { readonly ok: true; readonly bill: Bill | null } | { readonly ok: false; readonly error: RelayError };
+export type Opened = { readonly ok: true; readonly hold: RequestHold | null } | { readonly ok: false; readonly error: RelayError };
 
 /** Tokens of an answer whose request says no maximum. */
 const OUTPUT_TOKENS_DEFAULT = 8_192;
-/** A sliding hold is for so many tokens of output more than there are. */
+/** A sliding hold always covers this many tokens beyond what was delivered. */
 const WINDOW_TOKENS = 2_048;
 /** A prompt's tokens are taken to be no more than one for every two bytes, and this much for what the upstream adds. */
 const INPUT_BYTES_PER_TOKEN = 2;
@@ -47,11 +47,11 @@ const RETRY_AFTER_S = 5;
 const NO_PRICE = "none";
 
 /** Sets the request's upper bound aside. Nothing may be sent to an upstream before this has answered. */
-export async function openBill(billing: BillingPort, asked: BillAsk): Promise<Opened> {
+export async function openHold(billing: BillingPort, asked: HoldAsk): Promise<Opened> {
   const { account, key, model, idempotencyKey } = asked;
   const budgets = key.budgets ?? [];
   const isCounted = account.isMetered || budgets.length > 0;
-  if (!isCounted && idempotencyKey === null) return { ok: true, bill: null };
+  if (!isCounted && idempotencyKey === null) return { ok: true, hold: null };
   const price = isCounted ? priceOf(asked.snapshot, model, asked.at) : null;
   if (isCounted && price === null) return { ok: false, error: noPrice(model.name, account.isMetered) };
   if (price !== null && !(await billing.pin(price.version))) return { ok: false, error: unavailable() };
@@ -71,7 +71,7 @@ export async function openBill(billing: BillingPort, asked: BillAsk): Promise<Op
     ...(idempotencyKey === null ? {} : { idempotency: { key: idempotencyKey, bodySha256: digestOf(asked.request) } }),
   });
   return result.ok
-    ? { ok: true, bill: new Bill(billing, asked.id, price, scope, amountNanos) }
+    ? { ok: true, hold: new RequestHold(billing, asked.id, price, scope, amountNanos) }
     : { ok: false, error: refusalOf(result, budgets) };
 }
 
@@ -90,7 +90,7 @@ interface Scope {
   readonly outputMax: number;
 }
 
-function scopeOf({ request, model, mediaBytes }: BillAsk): Scope {
+function scopeOf({ request, model, mediaBytes }: HoldAsk): Scope {
   const text = Math.ceil((request.body.length - mediaBytes) / INPUT_BYTES_PER_TOKEN);
   const inputMax = text + Math.ceil(mediaBytes / MEDIA_BYTES_PER_TOKEN) + INPUT_TOKENS_EXTRA;
   if (request.endpoint === "embeddings") return { mode: "full", inputMax, outputTokens: 0, outputMax: 0 };
@@ -168,12 +168,12 @@ function budgetError({ budget, availableNanos }: Refused, budgets: readonly KeyB
   });
 }
 
-export class Bill {
+export class RequestHold {
   readonly #billing: BillingPort;
   readonly #id: string;
   readonly #price: PriceAt | null;
   readonly #scope: Scope;
-  /** What is set aside by now, and for how many tokens of output. */
+  /** Nano-USD that are set aside, and the tokens of output that they cover. */
   #heldNanos: bigint;
   #heldTokens: number;
 
@@ -197,9 +197,8 @@ export class Bill {
   }
 
   /**
-   * Sets more aside, for so many tokens of output in all and a window beyond; where that is refused and these are more than
-   * are covered, for these alone.
-   * @returns the tokens that are covered, Infinity when it is for all there can be, or the refusal.
+   * Extends the hold to cover `outputTokens` plus one window. If there is no credit for that, tries `outputTokens` alone.
+   * @returns the covered tokens (Infinity = the whole answer) or the refusal.
    */
   async extend(outputTokens: number): Promise<number | Refused> {
     const wide = await this.#extendTo(outputTokens + WINDOW_TOKENS);

@@ -8,12 +8,22 @@ import type { Config, Model, Upstream } from "../config/config.ts";
 import { costFor, priceFor } from "../prices/book.ts";
 import { Redactor } from "./redact.ts";
 
+/** Where an upstream is, in the parts that a call needs. */
+export interface UpstreamAddress {
+  /** Scheme, host and port. */
+  readonly origin: string;
+  /** Path of its base URL, without a slash at the end. */
+  readonly basePath: string;
+}
+
 export interface Snapshot {
   /** Number of the configuration; the row of each request names it. */
   readonly revision: number;
   readonly config: Config;
   /** Knows the secrets of this configuration's upstreams. */
   readonly redactor: Redactor;
+  /** By upstream. */
+  readonly addresses: ReadonlyMap<string, UpstreamAddress>;
   /** Says whether an address belongs to one of the operator's own proxies. */
   readonly isTrustedProxy: (address: string) => boolean;
 }
@@ -22,14 +32,25 @@ export interface Snapshot {
 export function snapshotOf(config: Config, revision: number): Snapshot {
   const secrets = [...config.upstreams.values()].flatMap(({ apiKey }) => (apiKey === null ? [] : [apiKey]));
   const proxies = networkList(config.trustedProxies ?? []);
-  return { revision, config, redactor: new Redactor(secrets), isTrustedProxy: (address) => isInNetworks(proxies, address) };
+  return {
+    revision,
+    config,
+    redactor: new Redactor(secrets),
+    addresses: new Map([...config.upstreams].map(([name, { baseUrl }]) => [name, addressIn(baseUrl)])),
+    isTrustedProxy: (address) => isInNetworks(proxies, address),
+  };
 }
 
-/** The upstream of that name. @throws when there is none: a plan of this snapshot names only its own upstreams. */
-export function upstreamOf({ config }: Snapshot, name: string): Upstream {
-  const upstream = config.upstreams.get(name);
-  if (upstream === undefined) throw new Error(`no upstream is named ${name}`);
-  return upstream;
+function addressIn(baseUrl: string): UpstreamAddress {
+  const { origin, pathname } = new URL(baseUrl);
+  return { origin, basePath: pathname.replace(/\/+$/, "") };
+}
+
+/** The upstream of that name and where it is. @throws when there is none: a plan of this snapshot names only its own upstreams. */
+export function upstreamOf({ config, addresses }: Snapshot, name: string): { upstream: Upstream; address: UpstreamAddress } {
+  const [upstream, address] = [config.upstreams.get(name), addresses.get(name)];
+  if (upstream === undefined || address === undefined) throw new Error(`no upstream is named ${name}`);
+  return { upstream, address };
 }
 
 /** A model's label in metrics: its name when it is a configured one, so that clients cannot invent series. */

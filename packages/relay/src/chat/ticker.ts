@@ -10,11 +10,12 @@ export interface Ticking {
 }
 
 export class Ticker {
-  readonly #members = new Set<Ticking>();
+  readonly #members = new Map<Ticking, (error: unknown) => void>();
   #timer: NodeJS.Timeout | null = null;
 
-  add(member: Ticking): void {
-    this.#members.add(member);
+  /** @param onBug is told what the member threw. The member is not ticked again, and the others go on. */
+  add(member: Ticking, onBug: (error: unknown) => void): void {
+    this.#members.set(member, onBug);
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
   }
 
@@ -27,6 +28,13 @@ export class Ticker {
 
   #tick(): void {
     const now = performance.now();
-    for (const member of this.#members) member.tick(now);
+    for (const [member, onBug] of this.#members) {
+      try {
+        member.tick(now);
+      } catch (error) {
+        this.remove(member);
+        onBug(error);
+      }
+    }
   }
 }

@@ -5,9 +5,8 @@ import { mayUse, mayUseModel } from "../admission/authorize.ts";
 import type { Scope } from "../admission/authorize.ts";
 import type { KeyRecord, KeyRing } from "../admission/keys.ts";
 import { readCredential } from "../admission/credential.ts";
-import { answer } from "../chat/answer.ts";
-import type { ChatParts, Running } from "../chat/answer.ts";
-import type { Exchange } from "../chat/exchange.ts";
+import type { ChatParts } from "../chat/answer.ts";
+import type { Runs } from "../chat/runs.ts";
 import type { Snapshot } from "../chat/snapshot.ts";
 import { relayError } from "../chat/relay-error.ts";
 import type { RelayError } from "../chat/relay-error.ts";
@@ -18,6 +17,7 @@ import type { ErrorCode } from "@millrace/wire/error-codes";
 import { formatUsd, nanos } from "@millrace/wire/money";
 import { shownReceipt } from "../insight/receipt.ts";
 import type { RequestFiles } from "../insight/request-file.ts";
+import type { RequestRow } from "../insight/row.ts";
 import { readBalance, shownBalance } from "../ledger/balance.ts";
 import type { ShownBalance } from "../ledger/balance.ts";
 import type { Endpoint } from "../provider/provider.ts";
@@ -30,6 +30,7 @@ import { findRoute } from "./routes.ts";
 import type { Route } from "./routes.ts";
 import { statusOf } from "./error-table.ts";
 import { HttpSink } from "./http-sink.ts";
+import { OPENAI_DIALECT } from "./openai-dialect.ts";
 import { enter, settleLease, showStanding, tierAllows } from "./rate-limit.ts";
 import type { LimitParts } from "./rate-limit.ts";
 import { refuse, sendJson, sendText } from "./reply.ts";
@@ -54,7 +55,7 @@ export interface EdgeParts {
   readonly notReady: () => string | null;
   readonly metrics: () => string;
   readonly admin: (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void>;
-  readonly running: Set<Running>;
+  readonly runs: Runs;
   /** Told of each request that no upstream saw. */
   readonly onRefusal: (refusal: Refusal) => void;
 }
@@ -82,7 +83,6 @@ interface Visit {
   key: KeyRecord | null;
   endpoint: Endpoint | null;
   model: string;
-  running: Running | null;
 }
 
 /** Handles one request to its end. */
@@ -97,7 +97,6 @@ export async function handle(request: IncomingMessage, response: ServerResponse,
     key: null,
     endpoint: null,
     model: "",
-    running: null,
   };
   if (parts.notReady() === "stopping") response.setHeader("connection", "close");
   const target = readTarget(request);
@@ -266,33 +265,36 @@ async function handleEndpoint(visit: Visit, endpoint: Endpoint, key: KeyRecord):
     return turnAway(visit, relayError("store_unavailable", "The relay cannot record requests right now.", { retryAfterS: 5 }));
   const read = await readJsonBody(request, parts.bodyLimits, parts.bodyBudget);
   if (!read.ok) return read.error === null ? undefined : turnAway(visit, read.error);
+  const giveBack = (): void => parts.bodyBudget.give(read.body.heldBytes);
+  let isRunning = false;
   try {
-    await answerBody(visit, endpoint, key, read.body);
+    isRunning = startAnswer(visit, endpoint, key, read.body, giveBack);
   } finally {
-    parts.bodyBudget.give(read.body.heldBytes);
+    if (!isRunning) giveBack();
   }
 }
 
-async function answerBody(visit: Visit, endpoint: Endpoint, given: KeyRecord, body: JsonBody): Promise<void> {
+/** @param onOver is called when the answer is over. @returns false when the request was turned away instead. */
+function startAnswer(visit: Visit, endpoint: Endpoint, given: KeyRecord, body: JsonBody, onOver: () => void): boolean {
   const { request, parts } = visit;
   const bodyReadAt = performance.now();
   // The body may have taken its time, and the key may have been revoked since.
   const key = parts.keys.latest(given);
-  if (key.revokedAt !== null) return turnAway(visit, relayError("key_revoked", KEY_MESSAGES.key_revoked), { "www-authenticate": "Bearer" });
+  if (key.revokedAt !== null) return refused(visit, relayError("key_revoked", KEY_MESSAGES.key_revoked), { "www-authenticate": "Bearer" });
   const grant = mayUse(parts.accounts.get(key.accountId), key, endpoint, clientAddress(request, visit.snapshot.isTrustedProxy));
-  if (!grant.ok) return turnAway(visit, relayError(grant.code, grant.message));
+  if (!grant.ok) return refused(visit, relayError(grant.code, grant.message));
   const parsed = readClientRequest(endpoint, body, hopsOf(request));
-  if (!parsed.ok) return turnAway(visit, parsed.error);
+  if (!parsed.ok) return refused(visit, parsed.error);
   visit.model = parsed.request.model;
-  if (!isAllowed(parts, key, visit.model)) return turnAway(visit, notAllowed(visit.model));
+  if (!isAllowed(parts, key, visit.model)) return refused(visit, notAllowed(visit.model));
   const model = resolveModel(visit.snapshot.config, parsed.request.model);
-  if (model === null) return turnAway(visit, unknownModel(parsed.request.model, visit.snapshot));
+  if (model === null) return refused(visit, unknownModel(parsed.request.model, visit.snapshot));
   const account = parts.accounts.get(key.accountId);
   if (account === undefined) throw new Error(`the account of ${key.id} is gone`);
   const { requestId: id, receivedAt } = visit;
   const { textBytes, mediaBytes } = body;
   const named = readIdempotencyKey(request);
-  if (!named.ok) return turnAway(visit, named.error);
+  if (!named.ok) return refused(visit, named.error);
   const { idempotencyKey } = named;
   const asked = {
     id,
@@ -308,29 +310,24 @@ async function answerBody(visit: Visit, endpoint: Endpoint, given: KeyRecord, bo
     mediaBytes,
     idempotencyKey,
   };
-  const entry = enter(parts.limits, key, asked, () => isUnderWay(visit));
+  const entry = enter(parts.limits, key, asked, () => !visit.response.closed || parts.runs.has(id));
   showStanding(visit.response, parts.limits, key, visit.model);
-  if (!entry.ok) return turnAway(visit, entry.error);
-  try {
-    const onUnused = (): void => {
-      entry.lease.undo();
-      if (!visit.response.headersSent) showStanding(visit.response, parts.limits, key, visit.model);
-    };
-    await relay(visit, { ...asked, onUnused, onRow: (row) => settleLease(entry.lease, row) });
-  } finally {
-    entry.lease.release();
-  }
+  if (!entry.ok) return refused(visit, entry.error);
+  const { lease } = entry;
+  const onUnused = (): void => {
+    lease.undo();
+    if (!visit.response.headersSent) showStanding(visit.response, parts.limits, key, visit.model);
+  };
+  const sink = new HttpSink(visit.response, id, parsed.request.isStream, OPENAI_DIALECT);
+  const exchange = { ...asked, onUnused, onRow: (row: RequestRow) => settleLease(lease, row) };
+  parts.runs.start(exchange, { sink, dialect: OPENAI_DIALECT }, () => {
+    lease.release();
+    onOver();
+  });
+  return true;
 }
 
-async function relay(visit: Visit, exchange: Exchange): Promise<void> {
-  const { parts } = visit;
-  const running = answer(exchange, new HttpSink(visit.response, exchange.id, exchange.request.isStream), parts.chat);
-  visit.running = running;
-  parts.running.add(running);
-  await running.done.finally(() => parts.running.delete(running));
-}
-
-/** Somebody still waits for the answer, or it is still read from upstream. */
-function isUnderWay({ response, running, parts }: Visit): boolean {
-  return !response.closed || (running !== null && parts.running.has(running));
+function refused(...given: Parameters<typeof turnAway>): false {
+  turnAway(...given);
+  return false;
 }

@@ -3,7 +3,8 @@ import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { RelayError } from "../chat/relay-error.ts";
 import type { AnswerHead, Sink } from "../chat/sink.ts";
-import { bodyOf, headersOf, statusOf } from "./error-table.ts";
+import type { ClientDialect } from "../chat/client-dialect.ts";
+import { headersOf, statusOf } from "./error-table.ts";
 
 /** Sent with every answer of the data plane: it is for one key only, and nothing may hold it up or change it. */
 export const ANSWER_HEADERS: Readonly<Record<string, string>> = {
@@ -19,16 +20,18 @@ export class HttpSink implements Sink {
   readonly #response: ServerResponse;
   readonly #requestId: string;
   readonly #isStream: boolean;
+  readonly #dialect: ClientDialect;
   #isOver = false;
   #isGone = false;
   #bytesOut = 0;
   #gone: (() => void) | null = null;
   #drain: (() => void) | null = null;
 
-  constructor(response: ServerResponse, requestId: string, isStream: boolean) {
+  constructor(response: ServerResponse, requestId: string, isStream: boolean, dialect: ClientDialect) {
     this.#response = response;
     this.#requestId = requestId;
     this.#isStream = isStream;
+    this.#dialect = dialect;
     response.on("close", () => this.#onClose());
     response.on("drain", () => this.#onDrained());
     response.on("timeout", () => response.destroy());
@@ -94,15 +97,14 @@ export class HttpSink implements Sink {
   fail(error: RelayError): void {
     if (this.#isGone || this.#isOver) return;
     this.#isOver = true;
-    const body = JSON.stringify(bodyOf(error, this.#requestId));
-    if (this.isOpen) return this.#breakOff(this.#isStream ? `data: ${body}\n\n` : "");
+    if (this.isOpen) return this.#breakOff(this.#isStream ? this.#dialect.errorFrame(error, this.#requestId) : "");
     this.#response.writeHead(statusOf(error), {
-      "content-type": "application/json",
+      "content-type": this.#dialect.plainType,
       "x-request-id": this.#requestId,
       ...ANSWER_HEADERS,
       ...headersOf(error),
     });
-    this.#response.end(`${body}\n`);
+    this.#response.end(`${this.#dialect.errorBody(error, this.#requestId)}\n`);
   }
 
   /** The last words, then a FIN without the end of the body: every client can see that the answer is not whole. */

@@ -8,7 +8,7 @@ import type { KeyRecord } from "../admission/keys.ts";
 import type { Exchange } from "../chat/exchange.ts";
 import { clampRetryAfter, relayError } from "../chat/relay-error.ts";
 import type { RelayError } from "../chat/relay-error.ts";
-import { estimateInput } from "../chat/record.ts";
+import { estimateInput } from "../chat/estimate.ts";
 import type { ClientRequest } from "../provider/provider.ts";
 
 /** What the edge knows of limits. */

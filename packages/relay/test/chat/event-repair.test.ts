@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { isForMender, EventRepair } from "../../src/chat/event-repair.ts";
+import { isForRepair, EventRepair } from "../../src/chat/event-repair.ts";
 
 /** What each event is after the mender has seen it; null where it may go out as it came. */
 function mendAll(...events: readonly string[]): (string | null)[] {
   const mender = new EventRepair();
   return events.map((text) => {
     const event = JSON.parse(text) as object;
-    return isForMender(event) ? (mender.mend(event, Buffer.from(text))?.toString("utf8") ?? null) : null;
+    return isForRepair(event) ? (mender.mend(event, Buffer.from(text))?.toString("utf8") ?? null) : null;
   });
 }
 
@@ -27,7 +27,7 @@ test("an event that says everything once goes out as it came", () => {
     '{"choices":[]}',
   ];
   expect(mendAll(...once)).toEqual(once.map(() => null));
-  expect(isForMender(JSON.parse(choice('{"content":"a"}')) as object)).toBe(false);
+  expect(isForRepair(JSON.parse(choice('{"content":"a"}')) as object)).toBe(false);
 });
 
 test("a role that is said again is taken out, and every other byte stays", () => {

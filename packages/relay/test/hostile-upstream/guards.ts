@@ -21,9 +21,9 @@ export function guard(): Guard {
   process.on("uncaughtExceptionMonitor", onThrown);
   const members = new Set<Ticking>();
   const { add, remove } = Ticker.prototype;
-  Ticker.prototype.add = function (member) {
+  Ticker.prototype.add = function (member, onBug) {
     members.add(member);
-    return add.call(this, member);
+    return add.call(this, member, onBug);
   };
   Ticker.prototype.remove = function (member) {
     members.delete(member);

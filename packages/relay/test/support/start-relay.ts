@@ -8,7 +8,7 @@ import { newKeyRecord } from "../../src/admission/keys.ts";
 import { ensureDefaultAccount } from "../../src/admission/default-account.ts";
 import { buildApp } from "../../src/app.ts";
 import type { App } from "../../src/app.ts";
-import type { StreamTimes } from "../../src/chat/client-stream.ts";
+import type { StreamTimes } from "../../src/chat/client-delivery.ts";
 import type { Config, Upstream } from "../../src/config/config.ts";
 import { openLog } from "../../src/insight/log.ts";
 import type { SimulatorOptions, Simulator } from "../../src/simulator/simulator.ts";
