@@ -30,7 +30,7 @@ import { findRoute } from "./routes.ts";
 import type { Route } from "./routes.ts";
 import { statusOf } from "./error-table.ts";
 import { HttpSink } from "./http-sink.ts";
-import { OPENAI_DIALECT } from "./openai-dialect.ts";
+import { CHAT_DIALECT } from "./chat-dialect.ts";
 import { enter, settleLease, showStanding, tierAllows } from "./rate-limit.ts";
 import type { LimitParts } from "./rate-limit.ts";
 import { refuse, sendJson, sendText } from "./reply.ts";
@@ -318,9 +318,9 @@ function startAnswer(visit: Visit, endpoint: Endpoint, given: KeyRecord, body: J
     lease.undo();
     if (!visit.response.headersSent) showStanding(visit.response, parts.limits, key, visit.model);
   };
-  const sink = new HttpSink(visit.response, id, parsed.request.isStream, OPENAI_DIALECT);
+  const sink = new HttpSink(visit.response, id, parsed.request.isStream, CHAT_DIALECT);
   const exchange = { ...asked, onUnused, onRow: (row: RequestRow) => settleLease(lease, row) };
-  parts.runs.start(exchange, { sink, dialect: OPENAI_DIALECT }, () => {
+  parts.runs.start(exchange, { sink, dialect: CHAT_DIALECT }, () => {
     lease.release();
     onOver();
   });
