@@ -1,5 +1,6 @@
 /** Keeps the row of a request and counts it: the effects that follow from what was concluded. */
 import { formatUsd, nanos } from "@millrace/wire/money";
+import { errorText } from "../basics/error-text.ts";
 import { endpointNames } from "../insight/endpoint-names.ts";
 import type { Metrics } from "../insight/metrics.ts";
 import type { AttemptRow, Ending, RequestRow, RowStore } from "../insight/row.ts";
@@ -30,7 +31,7 @@ export async function keep(
   onRow?: (row: RequestRow) => void,
 ): Promise<Kept> {
   const recording = parts.rows.record(draft, ending).catch((error: unknown) => {
-    parts.onTrouble(`row ${draft.id} could not be kept: ${error instanceof Error ? error.message : String(error)}`);
+    parts.onTrouble(`row ${draft.id} could not be kept: ${errorText(error)}`);
     return null;
   });
   // A client that got an error has it by now, and may come again before the row is on disk.
