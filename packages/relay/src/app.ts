@@ -8,6 +8,7 @@ import type { KeyRecord, KeyStore } from "./admission/keys.ts";
 import { Limiter } from "./admission/limits.ts";
 import type { ChatParts } from "./chat/answer.ts";
 import { DrainBudget } from "./chat/drain-budget.ts";
+import { errorStack } from "./basics/error-text.ts";
 import { Runs } from "./chat/runs.ts";
 import { refusedRow } from "./chat/record.ts";
 import { snapshotOf } from "./chat/snapshot.ts";
@@ -189,7 +190,7 @@ export function buildApp(parts: AppParts): App {
 
 /** What the log says of a mistake of the relay's own. */
 function bugText(requestId: string, error: unknown): string {
-  return `bug in ${requestId}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+  return `bug in ${requestId}: ${errorStack(error)}`;
 }
 
 function tiersOf({ limits }: Config): TierView[] {

@@ -88,10 +88,14 @@ export class AnswerRun implements PaidAnswer {
     } catch (error) {
       await this.#endWithBug(error);
     } finally {
-      this.#payment.close();
-      if (this.#delivery instanceof ClientStream) this.#parts.ticker.remove(this.#delivery);
+      this.#guarded(() => this.#payment.close())();
+      this.#guarded(() => this.#stopTicking())();
       if (this.#isDraining) this.#parts.drains.give();
     }
+  }
+
+  #stopTicking(): void {
+    if (this.#delivery instanceof ClientStream) this.#parts.ticker.remove(this.#delivery);
   }
 
   #listen(): void {
@@ -117,9 +121,11 @@ export class AnswerRun implements PaidAnswer {
   }
 
   async #pay(): Promise<RelayError | null> {
-    const opened = await openPayment(this.#parts.billing, this.#exchange, this, this.#parts.ticker);
-    if (opened.ok) this.#payment = opened.payment;
-    return opened.ok ? null : opened.error;
+    const opened = await openPayment(this.#parts.billing, this.#exchange, this);
+    if (!opened.ok) return opened.error;
+    this.#payment = opened.payment;
+    this.#payment.start(this.#parts.ticker);
+    return null;
   }
 
   #fallbackParts(): Parameters<typeof runFallback>[1] {
@@ -186,10 +192,14 @@ export class AnswerRun implements PaidAnswer {
     else this.#delivery.fail(relayError("store_unavailable", "The relay could not record this answer.", { shouldRetry: false }));
   }
 
-  #keep(conclusion: Conclusion): Promise<Kept> {
+  async #keep(conclusion: Conclusion): Promise<Kept> {
     const row = this.#row(conclusion);
+    const keeping = keep(this.#parts, row, this.#payment.endingOf(row));
+    // A client that got an error has it by now, and may come again before the row is on disk.
+    this.#guarded(() => this.#exchange.onRow?.(row))();
+    const kept = await keeping;
     this.#isKept = true;
-    return keep(this.#parts, row, this.#payment.endingOf(row), this.#exchange.onRow);
+    return kept;
   }
 
   #row(conclusion: Conclusion): RequestRow {

@@ -16,12 +16,15 @@ export interface Payment {
   readonly gate: CreditGate | null;
   /** How the hold ends with this row; undefined where there is none. */
   endingOf(row: Pick<RequestRow, "usage" | "basis" | "endReason">): Ending | undefined;
-  /** Stops the checkpoints. It may be called more than once. */
+  /** Begins what has to be done while the answer runs. */
+  start(ticker: Ticker): void;
+  /** Ends it. It may be called more than once. */
   close(): void;
 }
 
 /** Of a request whose account does not pay, whose key has no budget, and that names no Idempotency-Key. */
-export const NO_PAYMENT: Payment = { priceId: null, gate: null, endingOf: () => undefined, close: () => undefined };
+const nothing = (): void => undefined;
+export const NO_PAYMENT: Payment = { priceId: null, gate: null, endingOf: () => undefined, start: nothing, close: nothing };
 
 /** What a payment asks of the answer that it is for, and tells it. */
 export interface PaidAnswer {
@@ -38,25 +41,33 @@ export interface PaidAnswer {
 export type Opened = { readonly ok: true; readonly payment: Payment } | { readonly ok: false; readonly error: RelayError };
 
 /** Sets the request's upper bound aside. The relay sends nothing to an upstream before this has answered. */
-export async function openPayment(billing: BillingPort, exchange: Exchange, answer: PaidAnswer, ticker: Ticker): Promise<Opened> {
+export async function openPayment(billing: BillingPort, exchange: Exchange, answer: PaidAnswer): Promise<Opened> {
   const opened = await openHold(billing, exchange);
   if (!opened.ok) return opened;
   const { hold } = opened;
   if (hold === null) return { ok: true, payment: NO_PAYMENT };
   const isWatched = hold.priceId !== null && exchange.request.isStream;
-  return { ok: true, payment: isWatched ? watchedPayment(hold, answer, ticker) : simplePayment(hold) };
+  return { ok: true, payment: isWatched ? watchedPayment(hold, answer) : simplePayment(hold) };
 }
 
 function simplePayment(hold: RequestHold): Payment {
-  return { priceId: hold.priceId, gate: null, endingOf: (row) => hold.endingOf(row), close: () => undefined };
+  return { priceId: hold.priceId, gate: null, endingOf: (row) => hold.endingOf(row), start: nothing, close: nothing };
 }
 
 /** A stream's: a checkpoint now and then tells the ledger what to charge if this process died. */
-function watchedPayment(hold: RequestHold, answer: PaidAnswer, ticker: Ticker): Payment {
+function watchedPayment(hold: RequestHold, answer: PaidAnswer): Payment {
   const onBug = (error: unknown): void => answer.onBug(error);
   const checkpoints = new Checkpoints(hold, () => answer.delivered(), onBug, performance.now());
-  ticker.add(checkpoints, onBug);
-  return { ...simplePayment(hold), gate: gateOf(hold, answer, onBug), close: () => ticker.remove(checkpoints) };
+  let running: Ticker | null = null;
+  return {
+    ...simplePayment(hold),
+    gate: gateOf(hold, answer, onBug),
+    start: (ticker) => {
+      running = ticker;
+      ticker.add(checkpoints, onBug);
+    },
+    close: () => running?.remove(checkpoints),
+  };
 }
 
 function gateOf(hold: RequestHold, answer: PaidAnswer, onBug: (error: unknown) => void): CreditGate | null {

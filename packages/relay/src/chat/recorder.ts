@@ -23,20 +23,12 @@ export interface Kept {
   readonly isSafe: boolean;
 }
 
-/** Settlement and row, in one transaction. @param onRow is told of the row before the disk has it. */
-export async function keep(
-  parts: RecorderParts,
-  draft: RequestRow,
-  ending: Ending | undefined,
-  onRow?: (row: RequestRow) => void,
-): Promise<Kept> {
-  const recording = parts.rows.record(draft, ending).catch((error: unknown) => {
+/** Settlement and row, in one transaction. */
+export async function keep(parts: RecorderParts, draft: RequestRow, ending: Ending | undefined): Promise<Kept> {
+  const recorded = await parts.rows.record(draft, ending).catch((error: unknown) => {
     parts.onTrouble(`row ${draft.id} could not be kept: ${errorText(error)}`);
     return null;
   });
-  // A client that got an error has it by now, and may come again before the row is on disk.
-  onRow?.(draft);
-  const recorded = await recording;
   if (recorded === null) return { row: draft, writtenOffNanos: 0n, isSafe: false };
   if (!recorded.isStored) return { row: draft, writtenOffNanos: 0n, isSafe: ending === undefined };
   const { chargedNanos, writtenOffNanos } = recorded;

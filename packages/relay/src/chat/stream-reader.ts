@@ -144,8 +144,9 @@ export class StreamReader implements BodyReader, SseHandler {
 
   /** False when the client reads too slowly. */
   #send(pieces: readonly Uint8Array[]): boolean {
+    const isFlowing = this.#settings.delivery.append(pieces, this.#now);
     this.meter.deliveredOutput = this.meter.estimatedOutput;
-    return this.#settings.delivery.append(pieces, this.#now);
+    return isFlowing;
   }
 
   /** Events wait for money to be set aside. */

@@ -58,6 +58,7 @@ export interface TestRelay {
   readonly port: number;
   readonly key: string;
   readonly app: App;
+  readonly config: Config;
   readonly books: Books;
   readonly dataDir: string;
   readonly simulators: Readonly<Record<string, Simulator>>;
@@ -165,6 +166,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     port,
     key: made.text,
     app,
+    config,
     books,
     dataDir,
     simulators,
