@@ -76,10 +76,11 @@ export class Health {
   }
 
   /** For metrics: calls in flight and milliseconds of cooldown left per upstream. */
-  report(now: number): { upstream: string; inFlight: number; cooldownMs: number }[] {
+  report(now: number): { upstream: string; inFlight: number; inFlightMax: number; cooldownMs: number }[] {
     return [...this.#byName].map(([upstream, health]) => ({
       upstream,
       inFlight: health.inFlight,
+      inFlightMax: health.inFlightMax,
       cooldownMs: Math.max(0, health.cooldownUntilMs - now),
     }));
   }
