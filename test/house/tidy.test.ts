@@ -52,6 +52,18 @@ describe("a document", () => {
   });
 });
 
+describe("the README of a folder", () => {
+  const folders = documents().filter((path) => /^(?:packages|chaos|bench)\/(?:.*\/)?README\.md$/.test(path));
+
+  test.each(folders)("%s fits on a screen and names only files that exist", (path) => {
+    const text = textOf(path);
+    const files = quoted(text).filter((word) => /^[\w./-]+(?:\.(?:ts|json)|\/)$/.test(word));
+    expect(files.filter((file) => !existsSync(join(root, dirname(path), file)))).toEqual([]);
+    expect(text.split("\n").length - 1).toBeLessThanOrEqual(20);
+    for (const part of ["**What is here.**", "passes.**", "**What may not be here.**"]) expect(text).toContain(part);
+  });
+});
+
 describe("docs/errors.md", () => {
   const text = textOf("docs/errors.md");
 
