@@ -1,7 +1,7 @@
 /** Ninety days of requests, written by the product's own statements: the rows, their attempts, and the sums of both periods. */
 import type { StoredAttempt, StoredRequest } from "../packages/relay/src/insight/request-file.ts";
 import { writeRequests } from "../packages/relay/src/store/tables/request-rows.ts";
-import type { Dialect, Sql } from "../packages/relay/src/store/sql/sql.ts";
+import type { Sql } from "../packages/relay/src/store/sql/sql.ts";
 import { transaction } from "../packages/relay/src/store/transaction.ts";
 
 export const DAYS = 90;
@@ -15,14 +15,14 @@ const BATCH = 1_000;
 export type Run = <T>(make: () => Sql<T>) => T | Promise<T>;
 
 /** @param toMs the time of the newest row. */
-export async function fillRows(run: Run, dialect: Dialect, count: number, toMs: number): Promise<void> {
+export async function fillRows(run: Run, count: number, toMs: number): Promise<void> {
   const random = seeded(7);
   const fromMs = toMs - DAYS * DAY_MS;
   for (let first = 0; first < count; first += BATCH) {
     const requests = Array.from({ length: Math.min(BATCH, count - first) }, (_, at) =>
       requestOf(first + at, fromMs + Math.floor(((first + at) / count) * DAYS * DAY_MS), random),
     );
-    const outcome = await run(() => transaction((isAgain) => writeRequests(dialect, requests, requests.map(attemptOf), isAgain)));
+    const outcome = await run(() => transaction((isAgain) => writeRequests(requests, requests.map(attemptOf), isAgain)));
     if (!outcome.ok) throw new Error(outcome.reason);
     if (process.stderr.isTTY && (first / BATCH) % 100 === 0) process.stderr.write(`\rfilling: ${first} of ${count} rows`);
   }

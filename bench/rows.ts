@@ -64,7 +64,7 @@ async function fill(place: string, count: number, nowMs: number): Promise<void> 
   if (place.startsWith("postgres")) {
     await migratePostgres({ connectionString: place });
     const session = await Session.open({ connectionString: place }, "SET synchronous_commit = off; SET enable_seqscan = off", 60_000);
-    await fillRows((make) => session.run(make()), "postgres", count, nowMs);
+    await fillRows((make) => session.run(make()), count, nowMs);
     await session.execute("ANALYZE");
     return session.close();
   }
@@ -72,7 +72,7 @@ async function fill(place: string, count: number, nowMs: number): Promise<void> 
   database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -262144");
   migrateSqlite(database);
   const runner = new SqliteRunner(database);
-  await fillRows((make) => runner.run(make()), "sqlite", count, nowMs);
+  await fillRows((make) => runner.run(make()), count, nowMs);
   database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   database.close();
 }

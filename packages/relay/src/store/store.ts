@@ -2,11 +2,9 @@
 import type { Operation, Result } from "../ledger/operation.ts";
 import type { AttachedWrites, FencingToken } from "./ledger/commit.ts";
 import type { ControlRecords, QueryAnswer, QueryArgs, QueryName } from "./queries/queries.ts";
-import type { Dialect } from "./sql/sql.ts";
 import type { Write, WriteOutcome } from "./tables/writes.ts";
 
 export interface Store {
-  readonly dialect: Dialect;
   /** Other relays may use the same database. */
   readonly isShared: boolean;
   /** Commits operations of the ledger in one transaction. One batch at a time: the ledger's queue sees to that. */

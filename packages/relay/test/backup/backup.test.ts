@@ -14,7 +14,7 @@ import { commitBatch } from "../../src/store/ledger/commit.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import { schemaSteps } from "../../src/store/schema/schema.ts";
 import { read } from "../../src/store/sql/sql.ts";
-import type { Dialect } from "../../src/store/sql/sql.ts";
+import type { Dialect } from "../../src/store/sql/dialect.ts";
 import { transaction } from "../../src/store/transaction.ts";
 import { credit, hold, settle } from "../ledger/operations.ts";
 import { contentOf, DIALECTS, fill, newPlace } from "./places.ts";
@@ -103,7 +103,7 @@ test.runIf(DIALECTS.includes("postgres"))("PostgreSQL: holds of relays that are 
   const source = await placeOf("postgres");
   const seat = { node: "gone:1", epoch: 1, leaseMs: 500 };
   await source.run(() =>
-    commitBatch({ dialect: "postgres", now: null }, seat, [
+    commitBatch({ now: null }, seat, [
       { kind: "recover", node: seat.node },
       { kind: "open_wallet", accountId: "acme", floorNanos: 0n },
       credit("top-up", 1_000n),
@@ -198,14 +198,7 @@ describe.each(DIALECTS)("%s", (dialect) => {
   test("an audit longer than is read at once is walked to its end", { timeout: 30_000 }, async () => {
     const source = await placeOf(dialect);
     const note = { at: 1, actor: "owner", role: "owner", action: "a.b", target: "t", before: null, after: null, address: null };
-    await source.run(() =>
-      transaction(() =>
-        appendNotes(
-          dialect,
-          Array.from({ length: 2_000 }, () => note),
-        ),
-      ),
-    );
+    await source.run(() => transaction(() => appendNotes(Array.from({ length: 2_000 }, () => note))));
     const { head } = await source.run(() => walkAudit());
     await backup(source);
     expect(await restore(await placeOf(dialect))).toMatchObject({ isKept: true, chain: { entries: 2_000, head, broken: null } });
@@ -239,7 +232,7 @@ test("a settlement that waited in the spool file ends its hold after the restore
   const source = await placeOf("sqlite");
   const seat = { node: "embedded", epoch: 1, leaseMs: 10 ** 13 };
   await source.run(() =>
-    commitBatch({ dialect: "sqlite", now: null }, seat, [
+    commitBatch({ now: null }, seat, [
       { kind: "recover", node: seat.node },
       { kind: "open_wallet", accountId: "acme", floorNanos: 0n },
       credit("top-up", 1_000n),

@@ -13,8 +13,10 @@ import { commitBatch } from "../../src/store/ledger/commit.ts";
 import { migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { Session } from "../../src/store/postgres/session.ts";
 import { schemaSteps } from "../../src/store/schema/schema.ts";
-import { insertRows, read } from "../../src/store/sql/sql.ts";
-import type { Dialect, Row, Sql, SqlValue } from "../../src/store/sql/sql.ts";
+import type { Dialect } from "../../src/store/sql/dialect.ts";
+import { read, writeRows } from "../../src/store/sql/sql.ts";
+import type { Row, Sql, SqlValue } from "../../src/store/sql/sql.ts";
+import { insertInto } from "../../src/store/sql/statements.ts";
 import { SqliteRunner } from "../../src/store/sqlite/runner.ts";
 import { transaction } from "../../src/store/transaction.ts";
 import { MemoryLedger } from "../ledger/memory-ledger.ts";
@@ -156,7 +158,7 @@ export async function fill(place: Place, { node = "node_1", count = 1_500, isEnd
   if (isEnded) ask({ kind: "recover", node });
   await place.run(function* () {
     for (const batch of batches) {
-      const settings = { dialect: place.dialect, now: () => batch.nowMs };
+      const settings = { now: () => batch.nowMs };
       yield* commitBatch(settings, { node, epoch: batch.epoch, leaseMs: LEASE_MS }, batch.operations);
     }
   });
@@ -185,13 +187,7 @@ function* oddRows(dialect: Dialect): Sql<void> {
   const tables = new Map(layoutOf(dialect, schemaSteps(dialect).length).map((table) => [table.name, table]));
   const add = function* (name: string, rows: readonly Readonly<Record<string, SqlValue>>[]): Sql<void> {
     const columns = tables.get(name)?.columns ?? [];
-    for (const row of rows)
-      yield* insertRows(
-        dialect,
-        name,
-        columns.map((column) => ({ ...column })),
-        [columns.map((column) => row[column.name] ?? null)],
-      );
+    for (const row of rows) yield* writeRows(insertInto({ table: name, columns }), [columns.map((column) => row[column.name] ?? null)]);
   };
   yield* add(
     "accounts",
@@ -227,7 +223,6 @@ function* oddRows(dialect: Dialect): Sql<void> {
     })),
   );
   yield* appendNotes(
-    dialect,
     TEXTS.map((text, at) => ({
       at: REALS.length * at,
       actor: text,

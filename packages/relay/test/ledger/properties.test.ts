@@ -4,7 +4,7 @@ import type { Operation, Result } from "../../src/ledger/operation.ts";
 import type { LedgerState, Wallet } from "../../src/ledger/state.ts";
 import { readStatement } from "../../src/store/ledger/read.ts";
 import { BUDGETS, CORRECTIONS, HOLDS, LOTS, NODES, REFUNDS, TRANSFERS, WALLETS, WINDOWS } from "../../src/store/tables/ledger-shapes.ts";
-import { objectOf, selectOf } from "../../src/store/sql/shape.ts";
+import { objectOf } from "../../src/store/sql/shape.ts";
 import type { Shape } from "../../src/store/sql/shape.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
 import { broken } from "./observer.ts";
@@ -74,7 +74,8 @@ class Comparison {
     expect(await this.#store.audit()).toEqual([]);
     const state = this.#memory.state;
     for (const wallet of state.wallets.values()) await this.#compareStatements(wallet, state);
-    for (const shape of [WALLETS, LOTS, BUDGETS, WINDOWS, TRANSFERS, CORRECTIONS, REFUNDS, NODES, HOLDS]) await this.#compare(shape, state);
+    const shapes: readonly unknown[] = [WALLETS, LOTS, BUDGETS, WINDOWS, TRANSFERS, CORRECTIONS, REFUNDS, NODES, HOLDS];
+    for (const shape of shapes) await this.#compare(shape as Shape<{ id: string }>, state);
   }
 
   /** Of three stretches of time that follow each other; usage is what the account's requests were charged, and nothing else is. */
@@ -98,7 +99,7 @@ class Comparison {
   }
 
   async #compare(shape: Shape<{ id: string }>, state: LedgerState): Promise<void> {
-    const rows = await this.#store.query?.(selectOf(shape));
+    const rows = await this.#store.query?.(shape.select);
     const found = new Map(rows?.map((row) => objectOf(shape, row)).map((row) => [row.id, row]));
     const table = shape.table === "budget_windows" ? state.windows : state[shape.table as "lots"];
     const expected = new Map([...table].map(([id, row]) => [id, without(row, "windowIds")]));

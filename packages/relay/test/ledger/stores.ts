@@ -6,7 +6,7 @@ import pg from "pg";
 import { afterAll } from "vitest";
 import type { Operation, Result } from "../../src/ledger/operation.ts";
 import type { Breach } from "../../src/store/ledger/audit.ts";
-import type { Dialect, Sql } from "../../src/store/sql/sql.ts";
+import type { Sql } from "../../src/store/sql/sql.ts";
 import type { FencingToken } from "../../src/store/ledger/commit.ts";
 import { PostgresLedger } from "../../src/store/postgres/ledger.ts";
 import { migratePostgres } from "../../src/store/postgres/migrate.ts";
@@ -28,7 +28,7 @@ export interface TestLedger {
   /** What is wrong in the books. */
   audit(): Promise<Breach[]>;
   /** Reads as people do, if this is a database. */
-  read: (<T>(sql: (dialect: Dialect) => Sql<T>) => Promise<T>) | null;
+  read: (<T>(sql: () => Sql<T>) => Promise<T>) | null;
   /** Runs a query, if this is a database. */
   query: ((sql: string) => Promise<Record<string, unknown>[]>) | null;
   close(): Promise<void>;
@@ -67,7 +67,7 @@ class OnSqlite extends BaseLedger {
   readonly #directory = mkdtempSync(join(tmpdir(), "millrace-ledger-"));
   readonly #database = openSqlite(join(this.#directory, "ledger.db"));
   readonly #ledger = new SqliteLedger(this.#database, () => this.nowMs);
-  override read = async <T>(sql: (dialect: Dialect) => Sql<T>): Promise<T> => this.#ledger.read(sql("sqlite"));
+  override read = async <T>(sql: () => Sql<T>): Promise<T> => this.#ledger.read(sql());
   override query = async (sql: string): Promise<Record<string, unknown>[]> => {
     const statement = this.#database.prepare(sql);
     statement.setReadBigInts(true);
@@ -93,7 +93,7 @@ class OnPostgres extends BaseLedger {
     this.#client = client;
     this.#ledger = new PostgresLedger({ connection, now: () => this.nowMs });
   }
-  override read = async <T>(sql: (dialect: Dialect) => Sql<T>): Promise<T> => await this.#ledger.read(sql("postgres"));
+  override read = async <T>(sql: () => Sql<T>): Promise<T> => await this.#ledger.read(sql());
   override query = async (sql: string): Promise<Record<string, unknown>[]> => (await this.#client.query<Record<string, unknown>>(sql)).rows;
   async commit(operations: readonly Operation[]): Promise<Result[]> {
     return await this.#ledger.commit(this.seat, operations);

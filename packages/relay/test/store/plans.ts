@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FOR_READING, Session } from "../../src/store/postgres/session.ts";
-import { read } from "../../src/store/sql/sql.ts";
-import type { Dialect, Sql } from "../../src/store/sql/sql.ts";
+import { read, textIn } from "../../src/store/sql/sql.ts";
+import type { Dialect } from "../../src/store/sql/dialect.ts";
+import type { Sql } from "../../src/store/sql/sql.ts";
 import { SqliteRunner } from "../../src/store/sqlite/runner.ts";
 import { openSqlite } from "../ledger/sqlite-file.ts";
 import { newPostgresSchema } from "../ledger/stores.ts";
@@ -61,6 +62,6 @@ export async function planOf(place: Place, question: Sql<unknown>): Promise<stri
   if (step.done === true || step.value.kind !== "read") throw new Error("it is no read");
   const { sql, params } = step.value;
   const explain = place.dialect === "sqlite" ? "EXPLAIN QUERY PLAN" : "EXPLAIN (COSTS OFF)";
-  const rows = await place.run(() => read(`${explain} ${sql}`, params));
+  const rows = await place.run(() => read(`${explain} ${textIn(sql, place.dialect) ?? ""}`, params));
   return rows.map((each) => String(each["detail"] ?? each["QUERY PLAN"])).join("\n");
 }

@@ -5,9 +5,11 @@ import { RequestsQuery } from "../../src/control/resources/requests.ts";
 import type { StoredRequest } from "../../src/insight/request-file.ts";
 import { CONTROL_QUERIES } from "../../src/store/queries/control.ts";
 import { REQUESTS, storedRequest } from "../../src/store/tables/request-rows.ts";
-import { insertRows } from "../../src/store/sql/sql.ts";
-import type { Dialect, Sql } from "../../src/store/sql/sql.ts";
-import { columnsOf, valuesOf } from "../../src/store/sql/shape.ts";
+import type { Dialect } from "../../src/store/sql/dialect.ts";
+import { valuesOf } from "../../src/store/sql/shape.ts";
+import { writeRows } from "../../src/store/sql/sql.ts";
+import type { Sql } from "../../src/store/sql/sql.ts";
+import { insertInto } from "../../src/store/sql/statements.ts";
 import { transaction } from "../../src/store/transaction.ts";
 import { PLACES, planOf } from "./plans.ts";
 import type { Place } from "./plans.ts";
@@ -87,10 +89,8 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
     place = await open();
     await place.run(() =>
       transaction(() =>
-        insertRows(
-          dialect,
-          REQUESTS.table,
-          columnsOf(REQUESTS),
+        writeRows(
+          insertInto(REQUESTS),
           requests.map((request) => valuesOf(REQUESTS, request)),
         ),
       ),
@@ -100,7 +100,7 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
   afterAll(() => place.close());
 
   const ask = (wish: RequestFilter, after: Moment | null): Sql<StoredRequest[]> =>
-    CONTROL_QUERIES.requests(dialect, { ...wish, after, limit: LIMIT });
+    CONTROL_QUERIES.requests({ ...wish, after, limit: LIMIT });
 
   const plan = (wish: RequestFilter, after: Moment | null): Promise<string> => planOf(place, ask(wish, after));
 

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { replaceOnce } from "../../src/store/schema/ledger-schema.ts";
 import { schemaSteps, versionFault, versionIn } from "../../src/store/schema/schema.ts";
-import type { Dialect } from "../../src/store/sql/sql.ts";
+import type { Dialect } from "../../src/store/sql/dialect.ts";
 
 /** SHA-256 of each step's text, in order. A new step adds a line; a line that is here is never edited. */
 const LANDED: Readonly<Record<Dialect, readonly string[]>> = {

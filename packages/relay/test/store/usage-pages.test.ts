@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { UsageQuestion, UsageSum } from "../../src/control/ports.ts";
 import { CONTROL_QUERIES } from "../../src/store/queries/control.ts";
-import type { Dialect } from "../../src/store/sql/sql.ts";
 import { commitWrites } from "../../src/store/tables/writes.ts";
 import { PLACES } from "./plans.ts";
 import type { Place } from "./plans.ts";
@@ -13,8 +12,7 @@ const FIRST = 20_000 * DAY_MS;
 /** Days with requests, and how many models each has: gaps of every width, and days that fill a page alone. */
 const MODELS_BY_DAY = new Map([0, 1, 2, 7, 8, 9, 30, 31, 100, 101, 260, 364].map((day, at) => [day, 1 + ((at * 5) % 9)]));
 
-describe.each(Object.entries(PLACES))("%s", (name, open) => {
-  const dialect = name as Dialect;
+describe.each(Object.entries(PLACES))("%s", (_name, open) => {
   const meant: string[] = [];
   let place: Place;
 
@@ -27,7 +25,7 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
         return { kind: "row", row: row(`req_${day}_${at}`, { at: atMs + at, model }) } as const;
       }),
     );
-    expect(await place.run(() => commitWrites(dialect, [writes]))).toEqual([null]);
+    expect(await place.run(() => commitWrites([writes]))).toEqual([null]);
   });
   afterAll(() => place.close());
 
@@ -36,7 +34,7 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
     const found: string[] = [];
     for (let after: UsageQuestion["after"] = null; ;) {
       const wish: UsageQuestion = { ...question, after };
-      const page: readonly UsageSum[] = await place.run(() => CONTROL_QUERIES.usage(dialect, wish));
+      const page: readonly UsageSum[] = await place.run(() => CONTROL_QUERIES.usage(wish));
       found.push(...page.map((sum) => `${sum.atMs} ${sum.group}`));
       const last = page.at(-1);
       if (last === undefined || page.length < limit) break;

@@ -4,7 +4,7 @@ import type { Operation } from "../../src/ledger/operation.ts";
 import { CONTROL_QUERIES } from "../../src/store/queries/control.ts";
 import { commitBatch } from "../../src/store/ledger/commit.ts";
 import { sumWriteOffs, writeOffsOfSums } from "../../src/store/tables/write-offs.ts";
-import type { Dialect } from "../../src/store/sql/sql.ts";
+import type { Dialect } from "../../src/store/sql/dialect.ts";
 import { credit, hold, NOON, settle } from "../ledger/operations.ts";
 import { PLACES, planOf } from "./plans.ts";
 import type { Place } from "./plans.ts";
@@ -20,7 +20,7 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
   beforeAll(async () => {
     place = await open();
     const ask = (at: number, operations: readonly Operation[]): Promise<unknown> =>
-      place.run(() => commitBatch({ dialect, now: () => NOON + at }, SEAT, operations));
+      place.run(() => commitBatch({ now: () => NOON + at }, SEAT, operations));
     await ask(0, [
       { kind: "recover", node: SEAT.node },
       { kind: "open_wallet", accountId: "acme", floorNanos: 0n },
@@ -47,12 +47,9 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
   test("by their own indexes", async () => {
     const sums = { period: "day", accountId: undefined } as const;
     for (const [what, question] of [
-      ["all", CONTROL_QUERIES.writeOffs(dialect, { after: null, limit: 101 })],
-      [
-        "from a place",
-        CONTROL_QUERIES.writeOffs(dialect, { after: { atMs: NOON + 9, id: "x" }, limit: 101, fromMs: NOON, toMs: NOON + 99 }),
-      ],
-      ["of an account", CONTROL_QUERIES.writeOffs(dialect, { after: null, limit: 101, accountId: "poor" })],
+      ["all", CONTROL_QUERIES.writeOffs({ after: null, limit: 101 })],
+      ["from a place", CONTROL_QUERIES.writeOffs({ after: { atMs: NOON + 9, id: "x" }, limit: 101, fromMs: NOON, toMs: NOON + 99 })],
+      ["of an account", CONTROL_QUERIES.writeOffs({ after: null, limit: 101, accountId: "poor" })],
       ["a statement's", sumWriteOffs("poor", NOON, NOON + 10)],
       ["those of sums", writeOffsOfSums(sums, "model", NOON, NOON + 10)],
     ] as const) {
@@ -71,7 +68,7 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
   });
 
   test("and each once, newest first", async () => {
-    const found = await place.run(() => CONTROL_QUERIES.writeOffs(dialect, { after: null, limit: 1_000 }));
+    const found = await place.run(() => CONTROL_QUERIES.writeOffs({ after: null, limit: 1_000 }));
     expect(found.length).toBe((2 * HOLDS) / BATCH);
     expect(found.map(({ atMs }) => atMs)).toEqual(found.map(({ atMs }) => atMs).toSorted((a, b) => b - a));
     const total = await place.run(() => sumWriteOffs("poor", 0, NOON * 2));

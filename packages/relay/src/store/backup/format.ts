@@ -2,7 +2,8 @@
  * What is in a backup: JSON, one document a line, in gzip. A head; for each table its name and then its rows as lists; the
  * lines of the spool file; a tail with the SHA-256 of all that comes before it. The same for both kinds of database.
  */
-import type { Column, Dialect, SqlValue } from "../sql/sql.ts";
+import type { Column, Dialect } from "../sql/dialect.ts";
+import type { SqlValue } from "../sql/sql.ts";
 import { layoutOf } from "./layout.ts";
 import type { TableLayout } from "./layout.ts";
 import { versionFault } from "../schema/schema.ts";

@@ -5,7 +5,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { migrateSqlite } from "../sqlite/migrate.ts";
 import { versionIn } from "../schema/schema.ts";
-import type { Column, Dialect, SqlType } from "../sql/sql.ts";
+import type { Column, Dialect, SqlType } from "../sql/dialect.ts";
 
 export interface TableLayout {
   readonly name: string;

@@ -5,8 +5,9 @@ import { auditLedger } from "../ledger/audit.ts";
 import { assertServer, lockSchema, makeSteps } from "../postgres/migrate.ts";
 import type { Session } from "../postgres/session.ts";
 import { schemaSteps } from "../schema/schema.ts";
-import { insertRows, read } from "../sql/sql.ts";
+import { read, writeRows } from "../sql/sql.ts";
 import type { SqlValue } from "../sql/sql.ts";
+import { insertInto } from "../sql/statements.ts";
 import { layoutOf } from "./layout.ts";
 import type { TableLayout } from "./layout.ts";
 import { nameOf, openPatient } from "./postgres-open.ts";
@@ -67,7 +68,7 @@ class PostgresTarget implements RestoreTarget {
 
   async insert(table: TableLayout, rows: readonly (readonly SqlValue[])[]): Promise<void> {
     try {
-      await this.#session.run(insertRows("postgres", table.name, table.columns, rows));
+      await this.#session.run(writeRows(insertInto({ table: table.name, columns: table.columns }), rows));
     } catch (error) {
       if ((error as { code?: unknown }).code !== NO_SUCH_CHARACTER) throw error;
       throw new Error(`a text in ${table.name} has the character U+0000, which PostgreSQL cannot hold`, { cause: error });

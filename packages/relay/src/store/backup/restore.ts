@@ -5,7 +5,7 @@ import type { DatabaseConfig } from "../../config/config.ts";
 import { openDataDirectory } from "../data-directory.ts";
 import type { DataDirectory } from "../data-directory.ts";
 import { versionIn } from "../schema/schema.ts";
-import type { Dialect } from "../sql/sql.ts";
+import type { Dialect } from "../sql/dialect.ts";
 import { syncDirectory } from "../disk.ts";
 import { rowOf } from "./format.ts";
 import type { Head, Tail } from "./format.ts";

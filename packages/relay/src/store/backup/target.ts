@@ -1,7 +1,8 @@
 /** A new database as a restore fills it: nothing of it is seen by anybody before it is kept. */
 import type { AuditVerdict } from "../../control/audit-entry.ts";
 import type { Breach } from "../ledger/audit.ts";
-import type { Dialect, SqlValue } from "../sql/sql.ts";
+import type { Dialect } from "../sql/dialect.ts";
+import type { SqlValue } from "../sql/sql.ts";
 import type { TableLayout } from "./layout.ts";
 
 /** What is found in a database when all rows are in it. */

@@ -7,8 +7,9 @@ import type { Changes, Hold } from "../../ledger/state.ts";
 import { loadNodes, loadState } from "./load.ts";
 import { writeChanges } from "./write.ts";
 import { RECOVERED } from "../tables/request-rows.ts";
-import { nowIn, read } from "../sql/sql.ts";
-import type { Dialect, Sql } from "../sql/sql.ts";
+import { inEach } from "../sql/dialect.ts";
+import { read } from "../sql/sql.ts";
+import type { Sql } from "../sql/sql.ts";
 import { transaction } from "../transaction.ts";
 import { applyWrites } from "../tables/writes.ts";
 import type { Write } from "../tables/writes.ts";
@@ -22,7 +23,6 @@ export interface FencingToken {
 }
 
 export interface CommitSettings {
-  readonly dialect: Dialect;
   /** Null takes the database's own clock. */
   readonly now: (() => number) | null;
 }
@@ -62,18 +62,18 @@ function* decideAndWrite(
   attachedWrites: AttachedWrites,
   isAgain: boolean,
 ): Sql<Result[]> {
-  const nodes = yield* loadNodes(settings.dialect, operations, seat.node);
-  const nowMs = settings.now === null ? yield* databaseNow(settings.dialect) : settings.now();
-  const state = yield* loadState(settings.dialect, operations, nodes, nowMs);
+  const nodes = yield* loadNodes(operations, seat.node);
+  const nowMs = settings.now === null ? yield* databaseNow() : settings.now();
+  const state = yield* loadState(operations, nodes, nowMs);
   const { results, changes } = applyBatch(state, operations, {
     nowMs,
     node: seat.node,
     epoch: seat.epoch,
     leaseUntilMs: nowMs + seat.leaseMs,
   });
-  yield* writeChanges(settings.dialect, changes);
+  yield* writeChanges(changes);
   const writes = [...results.flatMap((result, at) => writesOf(attachedWrites[at], result)), ...recoveredRows(changes)];
-  if (writes.length > 0) yield* applyWrites(settings.dialect, writes, isAgain);
+  if (writes.length > 0) yield* applyWrites(writes, isAgain);
   return results;
 }
 
@@ -115,8 +115,10 @@ function recoveredRow(hold: Readonly<Hold>): RequestRow {
   };
 }
 
+const NOW = inEach(({ now }) => `SELECT ${now} AS now`);
+
 /** Read after the locks were taken: it is the instant of the decision, not of the wait. */
-function* databaseNow(dialect: Dialect): Sql<number> {
-  const [row] = yield* read(`SELECT ${nowIn(dialect)} AS now`, []);
+function* databaseNow(): Sql<number> {
+  const [row] = yield* read(NOW, []);
   return Number(row?.["now"]);
 }

@@ -16,44 +16,78 @@ import {
   WALLETS,
   WINDOWS,
 } from "../tables/ledger-shapes.ts";
-import { among, lockRows, read, readAmong } from "../sql/sql.ts";
-import type { Dialect, Sql } from "../sql/sql.ts";
-import { columnsOf, objectOf, selectOf } from "../sql/shape.ts";
+import { inEach } from "../sql/dialect.ts";
+import { read, readAmong } from "../sql/sql.ts";
+import type { Lookup, Sql } from "../sql/sql.ts";
+import { objectOf } from "../sql/shape.ts";
 import type { Shape } from "../sql/shape.ts";
+import { lookup } from "../sql/statements.ts";
+import type { LookupOptions } from "../sql/statements.ts";
+
+/** Rows of a shape, found by one of its columns. */
+interface RowsBy<T> {
+  readonly shape: Shape<T>;
+  readonly find: Lookup;
+}
+
+function rowsBy<T>(shape: Shape<T>, column: string, options?: LookupOptions): RowsBy<T> {
+  return { shape, find: lookup(shape.select, column, options) };
+}
+
+/** Locked in the order of their ids. */
+const LOCKED: LookupOptions = { end: " ORDER BY id", isLocking: true };
+const NODES_LOCKED = rowsBy(NODES, "id", LOCKED);
+const WALLETS_LOCKED = rowsBy(WALLETS, "id", LOCKED);
+const BUDGETS_LOCKED = rowsBy(BUDGETS, "id", LOCKED);
+const WINDOWS_BY_ID = rowsBy(WINDOWS, "id");
+const LOTS_OF_WALLETS = rowsBy(LOTS, "wallet_id", { end: " AND used_up = 0" });
+const LOTS_BY_ID = rowsBy(LOTS, "id");
+const TRANSFERS_BY_ID = rowsBy(TRANSFERS, "id");
+const CORRECTIONS_OF_HOLDS = rowsBy(CORRECTIONS, "hold_id");
+const REFUNDS_BY_ID = rowsBy(REFUNDS, "id");
+const MOVES_OF_TRANSFERS = lookup(LOT_MOVES.select, "transfer_id");
+const OPEN_HOLDS_OF_NODES = lookup("SELECT id FROM holds", "node", { end: " AND state = 'open'" });
+const WALLETS_OF_REFUNDS = lookup("SELECT wallet_id, lot_id FROM refunds", "id");
+
+const HOLDS_WITH_WINDOWS = `SELECT ${HOLDS.columns.map(({ name }) => `h.${name}`).join(", ")}, b.window_id FROM holds h LEFT JOIN hold_budgets b ON b.hold_id = h.id`;
+const HOLDS_BY_ID = lookup(HOLDS_WITH_WINDOWS, "h.id");
+const OPEN_HOLDS_OF_WALLETS = lookup(HOLDS_WITH_WINDOWS, "h.wallet_id", { end: " AND h.state = 'open'" });
+/** SQLite's transaction shuts others out from its beginning: there the holds stay as they were found. */
+const LOCK_HOLDS = lookup(HOLDS.select, "id", { ...LOCKED, only: "postgres" });
+const KEYS_OF_ACCOUNTS = inEach(
+  ({
+    among,
+  }) => `SELECT k.account_id, k.idem_key, k.hold_id, k.body_sha256, k.created_at, h.state FROM idempotency_keys k JOIN holds h ON h.id = k.hold_id
+      WHERE ${among("k.account_id")} AND ${among("k.idem_key")}`,
+);
 
 /** Most of what a batch could need it does not, and a question for nothing costs as much as a small statement. */
 const NONE: ReadonlyMap<string, never> = new Map<string, never>();
 
 /** Everything but the nodes, which come first because their lock says who may hold. */
-export function* loadState(
-  dialect: Dialect,
-  operations: readonly Operation[],
-  nodes: LedgerState["nodes"],
-  nowMs: number,
-): Sql<LedgerState> {
+export function* loadState(operations: readonly Operation[], nodes: LedgerState["nodes"], nowMs: number): Sql<LedgerState> {
   const needs = needsOf(operations);
-  const keys = needs.keys.size === 0 ? NONE : yield* loadIdempotency(dialect, needs.keys);
+  const keys = needs.keys.size === 0 ? NONE : yield* loadIdempotency(needs.keys);
   for (const entry of keys.values()) needs.holdIds.add(entry.holdId);
-  if (needs.recovered.size > 0) for (const id of yield* openHoldsOfNodes(dialect, needs.recovered)) needs.holdIds.add(id);
-  const found = yield* findHolds(dialect, needs);
-  if (needs.refundIds.size > 0) yield* findRefunds(dialect, needs);
-  const wallets = yield* loadLocked(dialect, WALLETS, needs.walletIds);
-  const budgets = needs.budgetIds.size === 0 ? NONE : yield* loadLocked(dialect, BUDGETS, needs.budgetIds);
+  if (needs.recovered.size > 0) for (const id of yield* openHoldsOfNodes(needs.recovered)) needs.holdIds.add(id);
+  const found = yield* findHolds(needs);
+  if (needs.refundIds.size > 0) yield* findRefunds(needs);
+  const wallets = yield* loadRows(WALLETS_LOCKED, needs.walletIds);
+  const budgets = needs.budgetIds.size === 0 ? NONE : yield* loadRows(BUDGETS_LOCKED, needs.budgetIds);
   for (const budget of budgets.values()) needs.windowIds.add(windowIdOf(budget.id, windowAt(budget.period, nowMs).startMs));
-  const windows = needs.windowIds.size === 0 ? NONE : yield* loadRows(dialect, WINDOWS, "id", needs.windowIds);
-  const settledMoves = needs.corrected.size === 0 ? NONE : yield* loadSettledMoves(dialect, needs.corrected);
+  const windows = needs.windowIds.size === 0 ? NONE : yield* loadRows(WINDOWS_BY_ID, needs.windowIds);
+  const settledMoves = needs.corrected.size === 0 ? NONE : yield* loadSettledMoves(needs.corrected);
   for (const moves of settledMoves.values()) for (const move of moves) needs.lotIds.add(move.lotId);
-  const lots = yield* loadRows(dialect, LOTS, "wallet_id", wallets.keys(), " AND used_up = 0");
-  if (needs.lotIds.size > 0) for (const [id, lot] of yield* loadRows(dialect, LOTS, "id", needs.lotIds)) lots.set(id, lot);
+  const lots = yield* loadRows(LOTS_OF_WALLETS, wallets.keys());
+  if (needs.lotIds.size > 0) for (const [id, lot] of yield* loadRows(LOTS_BY_ID, needs.lotIds)) lots.set(id, lot);
   const expired = [...lots.values()].filter((lot) => lot.expiredAfterHold !== null || (lot.expiresAtMs ?? Infinity) <= nowMs);
   const swept = new Set(expired.map((lot) => lot.walletId));
   // What they may need is kept.
-  if (swept.size > 0)
-    for (const [id, hold] of yield* readHolds(dialect, "h.wallet_id", swept, " AND h.state = 'open'")) found.set(id, hold);
-  const holds = yield* lockHolds(dialect, needs.holdIds, found);
+  if (swept.size > 0) for (const [id, hold] of yield* readHolds(OPEN_HOLDS_OF_WALLETS, swept)) found.set(id, hold);
+  const holds = yield* lockHolds(needs.holdIds, found);
   // Somebody may have ended that hold, and freed its key, while this waited for the locks.
   const mayBeFree = [...keys.values()].some(({ holdId }) => holds.get(holdId)?.state !== "open");
-  const idempotency = mayBeFree ? yield* loadIdempotency(dialect, needs.keys) : keys;
+  const idempotency = mayBeFree ? yield* loadIdempotency(needs.keys) : keys;
   const closedIds = [...holds.values()].filter((hold) => hold.state !== "open").map((hold) => hold.id);
   return {
     wallets,
@@ -64,9 +98,9 @@ export function* loadState(
     idempotency,
     nodes,
     settledMoves,
-    transfers: needs.transferIds.size === 0 ? NONE : yield* loadRows(dialect, TRANSFERS, "id", needs.transferIds),
-    corrections: closedIds.length === 0 ? NONE : yield* loadRows(dialect, CORRECTIONS, "hold_id", closedIds),
-    refunds: needs.refundIds.size === 0 ? NONE : yield* loadRows(dialect, REFUNDS, "id", needs.refundIds),
+    transfers: needs.transferIds.size === 0 ? NONE : yield* loadRows(TRANSFERS_BY_ID, needs.transferIds),
+    corrections: closedIds.length === 0 ? NONE : yield* loadRows(CORRECTIONS_OF_HOLDS, closedIds),
+    refunds: needs.refundIds.size === 0 ? NONE : yield* loadRows(REFUNDS_BY_ID, needs.refundIds),
   };
 }
 
@@ -148,8 +182,8 @@ function addHoldNeeds(needs: Needs, operation: OperationOf<"hold">): void {
 }
 
 /** The nodes of a batch: the asking one, and those it recovers. */
-export function* loadNodes(dialect: Dialect, operations: readonly Operation[], ownNode: string): Sql<LedgerState["nodes"]> {
-  return yield* loadLocked(dialect, NODES, nodeIdsOf(operations, ownNode));
+export function* loadNodes(operations: readonly Operation[], ownNode: string): Sql<LedgerState["nodes"]> {
+  return yield* loadRows(NODES_LOCKED, nodeIdsOf(operations, ownNode));
 }
 
 export function nodeIdsOf(operations: readonly Operation[], ownNode: string): Set<string> {
@@ -161,31 +195,17 @@ export function nodeIdsOf(operations: readonly Operation[], ownNode: string): Se
   return ids;
 }
 
-function* loadRows<T extends { readonly id: string }>(
-  dialect: Dialect,
-  shape: Shape<T>,
-  column: string,
-  ids: Iterable<string>,
-  rest = "",
-): Sql<Map<string, T>> {
-  const rows = yield* readAmong(dialect, selectOf(shape), column, ids, rest);
+function* loadRows<T extends { readonly id: string }>({ shape, find }: RowsBy<T>, ids: Iterable<string>): Sql<Map<string, T>> {
+  const rows = yield* readAmong(find, ids);
   return new Map(rows.map((row) => objectOf(shape, row)).map((object) => [object.id, object]));
 }
 
-function loadLocked<T extends { readonly id: string }>(dialect: Dialect, shape: Shape<T>, ids: Iterable<string>): Sql<Map<string, T>> {
-  return loadRows(dialect, shape, "id", ids, ` ORDER BY id${lockRows(dialect)}`);
-}
-
-function* loadIdempotency(dialect: Dialect, keys: Needs["keys"]): Sql<Map<string, Idempotency>> {
+function* loadIdempotency(keys: Needs["keys"]): Sql<Map<string, Idempotency>> {
   const found = new Map<string, Idempotency>();
   if (keys.size === 0) return found;
   const accountIds = [...new Set([...keys.values()].map((entry) => entry.accountId))];
   const texts = [...new Set([...keys.values()].map((entry) => entry.key))];
-  const rows = yield* read(
-    `SELECT k.account_id, k.idem_key, k.hold_id, k.body_sha256, k.created_at, h.state FROM idempotency_keys k JOIN holds h ON h.id = k.hold_id
-      WHERE ${among(dialect, "k.account_id")} AND ${among(dialect, "k.idem_key")}`,
-    [accountIds, texts],
-  );
+  const rows = yield* read(KEYS_OF_ACCOUNTS, [accountIds, texts]);
   for (const row of rows) {
     const entry = objectOf(IDEMPOTENCY, row);
     const id = idempotencyId(entry.accountId, entry.key);
@@ -194,14 +214,14 @@ function* loadIdempotency(dialect: Dialect, keys: Needs["keys"]): Sql<Map<string
   return found;
 }
 
-function* openHoldsOfNodes(dialect: Dialect, nodes: ReadonlySet<string>): Sql<string[]> {
-  const rows = yield* readAmong(dialect, "SELECT id FROM holds", "node", nodes, " AND state = 'open'");
+function* openHoldsOfNodes(nodes: ReadonlySet<string>): Sql<string[]> {
+  const rows = yield* readAmong(OPEN_HOLDS_OF_NODES, nodes);
   return rows.map((row) => row["id"] as string);
 }
 
 /** Which wallets and windows the holds belong to: that never changes, so it is read before the locks that depend on it. */
-function* findHolds(dialect: Dialect, needs: Needs): Sql<Map<string, Hold>> {
-  const found = yield* readHolds(dialect, "h.id", needs.holdIds);
+function* findHolds(needs: Needs): Sql<Map<string, Hold>> {
+  const found = yield* readHolds(HOLDS_BY_ID, needs.holdIds);
   for (const { walletId, windowIds } of found.values()) {
     if (walletId !== null) needs.walletIds.add(walletId);
     for (const windowId of windowIds) {
@@ -212,14 +232,10 @@ function* findHolds(dialect: Dialect, needs: Needs): Sql<Map<string, Hold>> {
   return found;
 }
 
-const HOLDS_WITH_WINDOWS = `SELECT ${columnsOf(HOLDS)
-  .map((column) => `h.${column.name}`)
-  .join(", ")}, b.window_id FROM holds h LEFT JOIN hold_budgets b ON b.hold_id = h.id`;
-
-function* readHolds(dialect: Dialect, column: string, ids: Iterable<string>, rest = ""): Sql<Map<string, Hold>> {
+function* readHolds(find: Lookup, ids: Iterable<string>): Sql<Map<string, Hold>> {
   const windowIds = new Map<string, string[]>();
   const holds = new Map<string, Hold>();
-  for (const row of yield* readAmong(dialect, HOLDS_WITH_WINDOWS, column, ids, rest)) {
+  for (const row of yield* readAmong(find, ids)) {
     const id = row["id"] as string;
     const ofHold = windowIds.get(id) ?? [];
     if (row["window_id"] !== null) ofHold.push(row["window_id"] as string);
@@ -230,23 +246,24 @@ function* readHolds(dialect: Dialect, column: string, ids: Iterable<string>, res
   return holds;
 }
 
-/** The holds as they are under lock. SQLite's transaction shuts others out from its beginning: there they are as they were found. */
-function* lockHolds(dialect: Dialect, ids: Iterable<string>, found: ReadonlyMap<string, Hold>): Sql<ReadonlyMap<string, Hold>> {
-  if (dialect === "sqlite") return found;
-  const rows = yield* loadLocked(dialect, HOLDS, new Set([...ids, ...found.keys()]));
-  return new Map([...rows].map(([id, row]) => [id, { ...row, windowIds: found.get(id)?.windowIds ?? [] }]));
+/** The holds as they are under lock, where locks are needed. */
+function* lockHolds(ids: Iterable<string>, found: ReadonlyMap<string, Hold>): Sql<ReadonlyMap<string, Hold>> {
+  const locked = yield* readAmong(LOCK_HOLDS, new Set([...ids, ...found.keys()]));
+  if (locked.length === 0) return found;
+  const holds = locked.map((row) => objectOf(HOLDS, row));
+  return new Map(holds.map((hold) => [hold.id, { ...hold, windowIds: found.get(hold.id)?.windowIds ?? [] }]));
 }
 
-function* findRefunds(dialect: Dialect, needs: Needs): Sql<void> {
-  for (const row of yield* readAmong(dialect, "SELECT wallet_id, lot_id FROM refunds", "id", needs.refundIds)) {
+function* findRefunds(needs: Needs): Sql<void> {
+  for (const row of yield* readAmong(WALLETS_OF_REFUNDS, needs.refundIds)) {
     needs.walletIds.add(row["wallet_id"] as string);
     needs.lotIds.add(row["lot_id"] as string);
   }
 }
 
-function* loadSettledMoves(dialect: Dialect, holdIds: ReadonlySet<string>): Sql<Map<string, LotMove[]>> {
+function* loadSettledMoves(holdIds: ReadonlySet<string>): Sql<Map<string, LotMove[]>> {
   const transferIds = [...holdIds].flatMap((id) => [`settle:${id}`, `settle:${id}:promo`]);
-  const rows = yield* readAmong(dialect, selectOf(LOT_MOVES), "transfer_id", transferIds);
+  const rows = yield* readAmong(MOVES_OF_TRANSFERS, transferIds);
   const moves = new Map<string, LotMove[]>();
   for (const row of rows) {
     const move = objectOf(LOT_MOVES, row);

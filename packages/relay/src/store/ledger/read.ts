@@ -3,17 +3,23 @@ import type { LedgerReceipt } from "../../ledger/receipt.ts";
 import type { TransferCode } from "../../ledger/state.ts";
 import { CORRECTIONS, HOLDS, LOT_MOVES, TRANSFERS } from "../tables/ledger-shapes.ts";
 import { read, readAmong } from "../sql/sql.ts";
-import type { Dialect, Sql } from "../sql/sql.ts";
-import { objectOf, selectOf } from "../sql/shape.ts";
+import type { Sql } from "../sql/sql.ts";
+import { objectOf } from "../sql/shape.ts";
+import { lookup } from "../sql/statements.ts";
+
+const HOLD_OF_ACCOUNT = `${HOLDS.select} WHERE id = ? AND account_id = ?`;
+const CORRECTION_OF_HOLD = `${CORRECTIONS.select} WHERE hold_id = ?`;
+const TRANSFERS_IN_ORDER = lookup(TRANSFERS.select, "id", { end: " ORDER BY wallet_seq" });
+const MOVES_IN_ORDER = lookup(LOT_MOVES.select, "transfer_id", { end: " ORDER BY transfer_id, lot_id" });
 
 /** Null when there is no such hold, or it is another account's. */
-export function* readReceipt(dialect: Dialect, holdId: string, accountId: string): Sql<LedgerReceipt | null> {
-  const [row] = yield* read(`${selectOf(HOLDS)} WHERE id = ? AND account_id = ?`, [holdId, accountId]);
+export function* readReceipt(holdId: string, accountId: string): Sql<LedgerReceipt | null> {
+  const [row] = yield* read(HOLD_OF_ACCOUNT, [holdId, accountId]);
   if (row === undefined) return null;
-  const [correction] = yield* read(`${selectOf(CORRECTIONS)} WHERE hold_id = ?`, [holdId]);
+  const [correction] = yield* read(CORRECTION_OF_HOLD, [holdId]);
   const ids = [`settle:${holdId}`, `settle:${holdId}:promo`, `correct:${holdId}`];
-  const transfers = yield* readAmong(dialect, selectOf(TRANSFERS), "id", ids, " ORDER BY wallet_seq");
-  const moves = yield* readAmong(dialect, selectOf(LOT_MOVES), "transfer_id", ids, " ORDER BY transfer_id, lot_id");
+  const transfers = yield* readAmong(TRANSFERS_IN_ORDER, ids);
+  const moves = yield* readAmong(MOVES_IN_ORDER, ids);
   return {
     hold: objectOf(HOLDS, row),
     correction: correction === undefined ? null : objectOf(CORRECTIONS, correction),

@@ -85,7 +85,7 @@ export class PostgresLedger {
         const wasLost = wasSent;
         const results = await this.#line.run(() => {
           wasSent = true;
-          return commitAround({ dialect: "postgres", now: this.#settings.now ?? null }, seat, operations, attachedWrites, this.#locked);
+          return commitAround({ now: this.#settings.now ?? null }, seat, operations, attachedWrites, this.#locked);
         });
         return wasLost ? results.map(stillUnknown) : results;
       } catch (error) {

@@ -8,6 +8,7 @@ import type { CommitSettings, AttachedWrites, FencingToken } from "../ledger/com
 import { needsOf, nodeIdsOf } from "../ledger/load.ts";
 import { read, readAmong } from "../sql/sql.ts";
 import type { Sql } from "../sql/sql.ts";
+import { lookup } from "../sql/statements.ts";
 import { transaction } from "../transaction.ts";
 
 /** How often a batch waits for locks (one `lock_timeout` each). */
@@ -16,6 +17,15 @@ const ROUNDS_MAX = 2;
 const BETWEEN_LOOKS_S = 0.05;
 
 type Table = "wallets" | "budgets" | "holds" | "nodes";
+
+const OPEN_HOLDS_OF_NODES = lookup("SELECT id, node FROM holds", "node", { end: " AND state = 'open'" });
+const ROWS_OF_HOLDS = lookup("SELECT h.id, h.wallet_id, b.window_id FROM holds h LEFT JOIN hold_budgets b ON b.hold_id = h.id", "h.id");
+const WALLETS_OF_REFUNDS = lookup("SELECT id, wallet_id FROM refunds", "id");
+const LOCKABLE = (["nodes", "wallets", "budgets", "holds"] as const).map((table: Table) => ({
+  table,
+  ids: lookup(`SELECT id FROM ${table}`, "id"),
+  freeIds: lookup(`SELECT id FROM ${table}`, "id", { end: " ORDER BY id FOR UPDATE SKIP LOCKED", only: "postgres" }),
+}));
 
 /** Rows as `table id`. */
 export type Rows = Set<string>;
@@ -73,7 +83,7 @@ function* touchedBy(operations: readonly Operation[], ownNode: string): Sql<Rows
   const needs = operations.map((operation) => needsOf([operation]));
   const byNode = new Map<string, string[]>();
   const recovered = needs.flatMap((each) => [...each.recovered]);
-  for (const row of yield* readAmong("postgres", "SELECT id, node FROM holds", "node", recovered, " AND state = 'open'"))
+  for (const row of yield* readAmong(OPEN_HOLDS_OF_NODES, recovered))
     byNode.set(row["node"] as string, [...(byNode.get(row["node"] as string) ?? []), row["id"] as string]);
   for (const each of needs) for (const node of each.recovered) for (const id of byNode.get(node) ?? []) each.holdIds.add(id);
   const ofHold = yield* rowsOfHolds(needs.flatMap((each) => [...each.holdIds]));
@@ -91,9 +101,8 @@ function named(table: Table, ids: Iterable<string>): string[] {
 }
 
 function* rowsOfHolds(ids: readonly string[]): Sql<Map<string, string[]>> {
-  const select = "SELECT h.id, h.wallet_id, b.window_id FROM holds h LEFT JOIN hold_budgets b ON b.hold_id = h.id";
   const found = new Map<string, string[]>();
-  for (const row of yield* readAmong("postgres", select, "h.id", ids)) {
+  for (const row of yield* readAmong(ROWS_OF_HOLDS, ids)) {
     const id = row["id"] as string;
     const [walletId, windowId] = [row["wallet_id"] as string | null, row["window_id"] as string | null];
     const rows = found.get(id) ?? named("holds", [id]);
@@ -105,7 +114,7 @@ function* rowsOfHolds(ids: readonly string[]): Sql<Map<string, string[]>> {
 }
 
 function* rowsOfRefunds(ids: readonly string[]): Sql<Map<string, string[]>> {
-  const rows = yield* readAmong("postgres", "SELECT id, wallet_id FROM refunds", "id", ids);
+  const rows = yield* readAmong(WALLETS_OF_REFUNDS, ids);
   return new Map(rows.map((row) => [row["id"] as string, named("wallets", [row["wallet_id"] as string])]));
 }
 
@@ -125,10 +134,10 @@ function* lockedAmong(rows: readonly string[]): Sql<readonly string[]> {
 
 function* skipped(rows: readonly string[]): Sql<string[]> {
   const locked: string[] = [];
-  for (const table of ["nodes", "wallets", "budgets", "holds"] as const) {
+  for (const { table, ids: all, freeIds } of LOCKABLE) {
     const ids = rows.filter((row) => row.startsWith(`${table} `)).map((row) => row.slice(table.length + 1));
-    const free = yield* readAmong("postgres", `SELECT id FROM ${table}`, "id", ids, " ORDER BY id FOR UPDATE SKIP LOCKED");
-    const known = yield* readAmong("postgres", `SELECT id FROM ${table}`, "id", ids);
+    const free = yield* readAmong(freeIds, ids);
+    const known = yield* readAmong(all, ids);
     const gone = new Set(free.map((row) => row["id"] as string));
     locked.push(
       ...named(

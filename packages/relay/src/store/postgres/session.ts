@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { kindOfFailure } from "../sql/errors.ts";
-import type { Answer, Sql, SqlValue, Statement } from "../sql/sql.ts";
+import { NO_ROWS, textIn } from "../sql/sql.ts";
+import type { Answer, Sql, SqlText, SqlValue, Statement } from "../sql/sql.ts";
 
 const CONNECT_WITHIN_MS = 2_000;
 /** What the driver waits for one statement. After it the connection is given up, and nobody knows what became of the statement. */
@@ -114,10 +115,12 @@ export class Session {
     if (statement.kind === "read") return await this.#query(statement.sql, statement.params);
     if (statement.kind === "write") return await this.#query(statement.sql, columnArrays(statement.rows, statement.types.length));
     await this.#client.query(statement.kind.toUpperCase());
-    return { rows: [], count: 0 };
+    return NO_ROWS;
   }
 
-  async #query(sql: string, values: readonly unknown[]): Promise<Answer> {
+  async #query(text: SqlText, values: readonly unknown[]): Promise<Answer> {
+    const sql = textIn(text, "postgres");
+    if (sql === null) return NO_ROWS;
     const result = await this.#client.query<Record<string, unknown>>({ ...this.#prepare(sql), values: values as unknown[] });
     return { rows: result.rows, count: result.rowCount ?? 0 };
   }

@@ -54,7 +54,6 @@ export interface PostgresStoreSettings {
 }
 
 export class PostgresStore implements Store {
-  readonly dialect = "postgres";
   readonly isShared = true;
   readonly #settings: PostgresStoreSettings;
   readonly #ledger: PostgresLedger;
@@ -141,7 +140,7 @@ export class PostgresStore implements Store {
 
   async #commitWrites(units: readonly (readonly Write[])[]): Promise<readonly WriteOutcome[]> {
     try {
-      return await this.#writes.run(() => commitWrites("postgres", units));
+      return await this.#writes.run(() => commitWrites(units));
     } catch (error) {
       this.#fail(errorText(error));
       throw error;
@@ -149,7 +148,7 @@ export class PostgresStore implements Store {
   }
 
   query<N extends QueryName>(name: N, args: QueryArgs<N>): Promise<QueryAnswer<N>> {
-    return (LOOKUPS.has(name) ? this.#lookups : this.#summaries).run(() => queryOf("postgres", name, args));
+    return (LOOKUPS.has(name) ? this.#lookups : this.#summaries).run(() => queryOf(name, args));
   }
 
   watch(since: number, onRecords: (records: ControlRecords) => void): void {
@@ -179,7 +178,7 @@ export class PostgresStore implements Store {
 
   async #look(watcher: Watcher | null): Promise<void> {
     if (watcher === null) return void (await this.#watch.run(() => read("SELECT 1", [])));
-    const records = await this.#watch.run(() => queryOf("postgres", "records", { since: watcher.seen }));
+    const records = await this.#watch.run(() => queryOf("records", { since: watcher.seen }));
     if (records.version !== watcher.seen) watcher.onRecords(records);
     watcher.seen = records.version;
   }

@@ -25,27 +25,36 @@ import { LOTS, TRANSFERS } from "../tables/ledger-shapes.ts";
 import { ATTEMPTS, REQUESTS } from "../tables/request-rows.ts";
 import { PERIOD_MS, sumWriteOffs, WRITE_OFFS, writeOffsOfSums } from "../tables/write-offs.ts";
 import { readUpstreamDay } from "../tables/upstream-usage.ts";
-import { read } from "../sql/sql.ts";
-import type { Dialect, Row, Sql, SqlValue } from "../sql/sql.ts";
-import { objectOf, selectOf } from "../sql/shape.ts";
+import { inEach } from "../sql/dialect.ts";
+import { read, textIn } from "../sql/sql.ts";
+import type { Row, Sql, SqlText, SqlValue } from "../sql/sql.ts";
+import { objectOf } from "../sql/shape.ts";
 import type { Shape } from "../sql/shape.ts";
 
 /** A condition with its parameters; null where it does not narrow. */
-type Condition = readonly [sql: string, ...params: SqlValue[]] | null;
+type Condition = readonly [sql: SqlText, ...params: SqlValue[]] | null;
 
-function conditionsOf(conditions: readonly Condition[]): { readonly sql: string; readonly params: readonly SqlValue[] } {
-  const said = conditions.filter((condition) => condition !== null);
-  const sql = said.length === 0 ? "" : ` WHERE ${said.map(([text]) => text).join(" AND ")}`;
-  return { sql, params: said.flatMap(([, ...params]) => params) };
+interface Question {
+  readonly select: string;
+  readonly where: readonly Condition[];
+  readonly end: string;
+}
+
+function ask({ select, where, end }: Question, ...more: readonly SqlValue[]): Sql<readonly Row[]> {
+  const said = where.filter((condition) => condition !== null);
+  const sql = inEach(({ name }) => {
+    const conditions = said.map(([text]) => textIn(text, name));
+    return `${select}${conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`} ${end}`;
+  });
+  return read(sql, [...said.flatMap(([, ...params]) => params), ...more]);
 }
 
 function* slice<T>(shape: Shape<T>, conditions: readonly Condition[], order: string, limit: number): Sql<T[]> {
-  const { sql, params } = conditionsOf(conditions);
-  const rows = yield* read(`${selectOf(shape)}${sql} ORDER BY ${order} LIMIT ?`, [...params, limit]);
+  const rows = yield* ask({ select: shape.select, where: conditions, end: `ORDER BY ${order} LIMIT ?` }, limit);
   return rows.map((row) => objectOf(shape, row));
 }
 
-function when<T extends SqlValue>(sql: string, value: T | undefined): Condition {
+function when<T extends SqlValue>(sql: SqlText, value: T | undefined): Condition {
   return value === undefined ? null : [sql, value];
 }
 
@@ -65,17 +74,16 @@ function* usageRows(wish: UsageQuestion, group: string): Sql<Row[]> {
   let fromMs = Math.max(wish.fromMs, wish.after?.atMs ?? wish.fromMs);
   for (let widthMs = SLICE_PERIODS * PERIOD_MS[wish.period]; fromMs < wish.toMs && rows.length < wish.limit;) {
     const untilMs = Math.min(fromMs + widthMs, wish.toMs);
-    const { sql, params } = conditionsOf([
+    const where: Condition[] = [
       ["period = ?", wish.period],
       ["starts_at >= ?", fromMs],
       ["starts_at < ?", untilMs],
       when("account_id = ?", wish.accountId),
       wish.after === null ? null : [`(starts_at, ${group}) > (?, ?)`, wish.after.atMs, wish.after.group],
-    ]);
-    const slice = yield* read(
-      `SELECT starts_at, ${group} AS name, ${SUMS} FROM usage_sums${sql} GROUP BY starts_at, ${group} ORDER BY starts_at, ${group} LIMIT ?`,
-      [...params, wish.limit - rows.length],
-    );
+    ];
+    const select = `SELECT starts_at, ${group} AS name, ${SUMS} FROM usage_sums`;
+    const end = `GROUP BY starts_at, ${group} ORDER BY starts_at, ${group} LIMIT ?`;
+    const slice = yield* ask({ select, where, end }, wish.limit - rows.length);
     rows.push(...slice);
     if (slice.length * 4 < wish.limit) widthMs *= 2;
     fromMs = untilMs;
@@ -97,10 +105,12 @@ function unusual<T extends SqlValue>(column: string, usual: T, value: T | undefi
 }
 
 /** A key may have made most of the requests: where few are asked for SQLite, which keeps no statistics, must not go by it. */
-function ofKey(dialect: Dialect, { keyId, status, endReason }: RequestFilter): Condition {
+function ofKey({ keyId, status, endReason }: RequestFilter): Condition {
   const isRare = (status ?? USUAL_STATUS) !== USUAL_STATUS || (endReason ?? USUAL_END) !== USUAL_END;
-  return when(dialect === "sqlite" && isRare ? "+key_id = ?" : "key_id = ?", keyId);
+  return when(isRare ? UNINDEXED_KEY : "key_id = ?", keyId);
 }
+
+const UNINDEXED_KEY = inEach(({ unindexed }) => `${unindexed("key_id")} = ?`);
 
 const USAGE_COLUMNS = { account: "account_id", key: "key_id", model: "model", upstream: "upstream" } as const;
 const SUMS = [
@@ -118,41 +128,41 @@ const SUMS = [
   .join(", ");
 
 export const CONTROL_QUERIES = {
-  upstreamDay: (_dialect: Dialect, day: UpstreamDay): Sql<UpstreamSum[]> => readUpstreamDay(day),
-  member: function* (_dialect: Dialect, { by, value }: { by: "id" | "sha256"; value: string }): Sql<Member | null> {
-    const [row] = yield* read(`${selectOf(MEMBERS)} WHERE ${by} = ?`, [value]);
+  upstreamDay: (day: UpstreamDay): Sql<UpstreamSum[]> => readUpstreamDay(day),
+  member: function* ({ by, value }: { by: "id" | "sha256"; value: string }): Sql<Member | null> {
+    const [row] = yield* read(`${MEMBERS.select} WHERE ${by} = ?`, [value]);
     return row === undefined ? null : objectOf(MEMBERS, row);
   },
-  accountClash: function* (_dialect: Dialect, { id, name }: { id: string; name: string }): Sql<AccountClash | null> {
+  accountClash: function* ({ id, name }: { id: string; name: string }): Sql<AccountClash | null> {
     const rows = yield* read("SELECT id, status FROM accounts WHERE id = ? OR name = ?", [id, name]);
     if (rows.some((row) => row["id"] !== id)) return "name";
     return rows.some((row) => row["status"] === "closed") ? "closed" : null;
   },
-  members: (_dialect: Dialect, { after, limit }: Slice<Moment>): Sql<Member[]> =>
+  members: ({ after, limit }: Slice<Moment>): Sql<Member[]> =>
     slice(MEMBERS, [past("(created_at, id) > (?, ?)", after)], "created_at, id", limit),
-  auditEntries: (_dialect: Dialect, { after, limit }: Slice<number>): Sql<AuditEntry[]> =>
+  auditEntries: ({ after, limit }: Slice<number>): Sql<AuditEntry[]> =>
     slice(AUDIT, [after === null ? null : ["seq < ?", after]], "seq DESC", limit),
-  transfers: (_dialect: Dialect, { accountId, after, limit }: OfAccount<number>): Sql<Transfer[]> =>
+  transfers: ({ accountId, after, limit }: OfAccount<number>): Sql<Transfer[]> =>
     slice(
       TRANSFERS,
       [["wallet_id = ?", walletIdOf(accountId)], after === null ? null : ["wallet_seq < ?", after]],
       "wallet_seq DESC",
       limit,
     ),
-  lots: (_dialect: Dialect, { accountId, after, limit }: OfAccount<Moment>): Sql<Lot[]> =>
+  lots: ({ accountId, after, limit }: OfAccount<Moment>): Sql<Lot[]> =>
     slice(LOTS, [["wallet_id = ?", walletIdOf(accountId)], past("(created_at, id) < (?, ?)", after)], "created_at DESC, id DESC", limit),
   /** What is left of credit that was given and not paid for. */
-  given: function* (_dialect: Dialect, { accountId }: { accountId: string }): Sql<bigint> {
+  given: function* ({ accountId }: { accountId: string }): Sql<bigint> {
     const sql = "SELECT CAST(SUM(remaining) AS BIGINT) AS total FROM lots WHERE wallet_id = ? AND kind <> 'paid' AND used_up = 0";
     const [row] = yield* read(sql, [walletIdOf(accountId)]);
     return (row?.["total"] as bigint | null | undefined) ?? 0n;
   },
-  requests: (dialect: Dialect, wish: RequestFilter & Slice<Moment>): Sql<StoredRequest[]> =>
+  requests: (wish: RequestFilter & Slice<Moment>): Sql<StoredRequest[]> =>
     slice(
       REQUESTS,
       [
         when("account_id = ?", wish.accountId),
-        ofKey(dialect, wish),
+        ofKey(wish),
         when("model = ?", wish.model),
         unusual("status", USUAL_STATUS, wish.status),
         unusual("end_reason", USUAL_END, wish.endReason),
@@ -163,12 +173,12 @@ export const CONTROL_QUERIES = {
       "at DESC, id DESC",
       wish.limit,
     ),
-  requestDetail: function* (dialect: Dialect, { id }: { id: string }): Sql<RequestDetail | null> {
-    const [row] = yield* read(`${selectOf(REQUESTS)} WHERE id = ?`, [id]);
+  requestDetail: function* ({ id }: { id: string }): Sql<RequestDetail | null> {
+    const [row] = yield* read(`${REQUESTS.select} WHERE id = ?`, [id]);
     if (row === undefined) return null;
     const request = objectOf(REQUESTS, row);
-    const attempts = yield* read(`${selectOf(ATTEMPTS)} WHERE request_id = ? ORDER BY n`, [id]);
-    const receipt = yield* readReceipt(dialect, id, request.accountId);
+    const attempts = yield* read(`${ATTEMPTS.select} WHERE request_id = ? ORDER BY n`, [id]);
+    const receipt = yield* readReceipt(id, request.accountId);
     const priceId = receipt?.hold.priceId ?? null;
     const [price] = priceId === null ? [] : yield* read("SELECT version FROM price_versions WHERE id = ?", [priceId]);
     return {
@@ -178,14 +188,11 @@ export const CONTROL_QUERIES = {
       receipt,
     };
   },
-  statement: function* (
-    _dialect: Dialect,
-    { accountId, fromMs, toMs }: { accountId: string; fromMs: number; toMs: number },
-  ): Sql<AccountStatement> {
+  statement: function* ({ accountId, fromMs, toMs }: { accountId: string; fromMs: number; toMs: number }): Sql<AccountStatement> {
     const statement = yield* readStatement(walletIdOf(accountId), fromMs, toMs);
     return { ...statement, writtenOffNanos: yield* sumWriteOffs(accountId, fromMs, toMs) };
   },
-  writeOffs: (_dialect: Dialect, wish: WriteOffFilter & Slice<Moment>): Sql<WriteOff[]> =>
+  writeOffs: (wish: WriteOffFilter & Slice<Moment>): Sql<WriteOff[]> =>
     slice(
       WRITE_OFFS,
       [
@@ -197,7 +204,7 @@ export const CONTROL_QUERIES = {
       "at DESC, id DESC",
       wish.limit,
     ),
-  usage: function* (_dialect: Dialect, wish: UsageQuestion): Sql<UsageSum[]> {
+  usage: function* (wish: UsageQuestion): Sql<UsageSum[]> {
     const group = USAGE_COLUMNS[wish.by];
     const sums = (yield* usageRows(wish, group)).map((row) => ({
       atMs: Number(row["starts_at"]),

@@ -8,9 +8,10 @@ import { auditLedger } from "../ledger/audit.ts";
 import type { Breach } from "../ledger/audit.ts";
 import { ACCOUNTS, KEYS } from "../tables/record-shapes.ts";
 import { ATTEMPTS, REQUESTS } from "../tables/request-rows.ts";
-import { nowIn, read } from "../sql/sql.ts";
-import type { Dialect, Sql } from "../sql/sql.ts";
-import { objectOf, selectOf } from "../sql/shape.ts";
+import { inEach } from "../sql/dialect.ts";
+import { read } from "../sql/sql.ts";
+import type { Sql } from "../sql/sql.ts";
+import { objectOf } from "../sql/shape.ts";
 
 /** Accounts and keys that were changed after a version, and the version they are of. */
 export interface ControlRecords {
@@ -24,16 +25,21 @@ export interface DeadNode {
   readonly leaseUntilMs: number;
 }
 
+const DEAD_NODES = inEach(
+  ({ now }) =>
+    `SELECT n.id, n.lease_until FROM nodes n WHERE n.id <> ? AND n.lease_until < ${now} AND EXISTS (SELECT 1 FROM holds h WHERE h.node = n.id AND h.state = 'open')`,
+);
+
 /** A query of a name: its arguments and its answer are plain data, for they may cross to another thread. */
 const QUERIES = {
   /** Everything since version -1 is everything. */
-  records: function* (_dialect: Dialect, { since }: { since: number }): Sql<ControlRecords> {
+  records: function* ({ since }: { since: number }): Sql<ControlRecords> {
     // The version first: a change in between is then read twice, never missed.
     const [row] = yield* read("SELECT version FROM control_version", []);
     const version = Number(row?.["version"]);
     if (version === since) return { version, accounts: [], keys: [] };
-    const accounts = yield* read(`${selectOf(ACCOUNTS)} WHERE version > ?`, [since]);
-    const keys = yield* read(`${selectOf(KEYS)} WHERE version > ?`, [since]);
+    const accounts = yield* read(`${ACCOUNTS.select} WHERE version > ?`, [since]);
+    const keys = yield* read(`${KEYS.select} WHERE version > ?`, [since]);
     return {
       version,
       accounts: accounts.map((account) => objectOf(ACCOUNTS, account)),
@@ -41,11 +47,11 @@ const QUERIES = {
     };
   },
   /** Null when there is no such request, or it is another account's. */
-  request: function* (dialect: Dialect, { id, accountId }: { id: string; accountId: string }): Sql<RequestFile | null> {
-    const [row] = yield* read(`${selectOf(REQUESTS)} WHERE id = ? AND account_id = ?`, [id, accountId]);
-    const receipt = yield* readReceipt(dialect, id, accountId);
+  request: function* ({ id, accountId }: { id: string; accountId: string }): Sql<RequestFile | null> {
+    const [row] = yield* read(`${REQUESTS.select} WHERE id = ? AND account_id = ?`, [id, accountId]);
+    const receipt = yield* readReceipt(id, accountId);
     if (row === undefined && receipt === null) return null;
-    const attempts = row === undefined ? [] : yield* read(`${selectOf(ATTEMPTS)} WHERE request_id = ? ORDER BY n`, [id]);
+    const attempts = row === undefined ? [] : yield* read(`${ATTEMPTS.select} WHERE request_id = ? ORDER BY n`, [id]);
     const priceId = receipt?.hold.priceId ?? null;
     const [price] = priceId === null ? [] : yield* read("SELECT version FROM price_versions WHERE id = ?", [priceId]);
     return {
@@ -55,29 +61,25 @@ const QUERIES = {
       receipt,
     };
   },
-  expiredAccounts: (_dialect: Dialect, { nowMs, limit }: { nowMs: number; limit: number }): Sql<string[]> =>
-    accountsWithExpired(nowMs, limit),
+  expiredAccounts: ({ nowMs, limit }: { nowMs: number; limit: number }): Sql<string[]> => accountsWithExpired(nowMs, limit),
   /** Other processes than `own` whose lease is over and that left holds open, and until when it ran. */
-  deadNodes: function* (dialect: Dialect, { own }: { own: string }): Sql<DeadNode[]> {
-    const rows = yield* read(
-      `SELECT n.id, n.lease_until FROM nodes n WHERE n.id <> ? AND n.lease_until < ${nowIn(dialect)} AND EXISTS (SELECT 1 FROM holds h WHERE h.node = n.id AND h.state = 'open')`,
-      [own],
-    );
+  deadNodes: function* ({ own }: { own: string }): Sql<DeadNode[]> {
+    const rows = yield* read(DEAD_NODES, [own]);
     return rows.map((row) => ({ node: row["id"] as string, leaseUntilMs: Number(row["lease_until"]) }));
   },
   ...CONTROL_QUERIES,
-  audit: (_dialect: Dialect, _args: object): Sql<Breach[]> => auditLedger(),
+  audit: (): Sql<Breach[]> => auditLedger(),
 };
 
 type Queries = typeof QUERIES;
 
 export type QueryName = keyof Queries;
 
-export type QueryArgs<N extends QueryName> = Queries[N] extends (dialect: Dialect, args: infer A) => Sql<unknown> ? A : never;
+export type QueryArgs<N extends QueryName> = Queries[N] extends (args: infer A) => Sql<unknown> ? A : never;
 
 export type QueryAnswer<N extends QueryName> = ReturnType<Queries[N]> extends Sql<infer T> ? T : never;
 
 /** The named query with its arguments, ready to be run. */
-export function queryOf<N extends QueryName>(dialect: Dialect, name: N, args: QueryArgs<N>): Sql<QueryAnswer<N>> {
-  return (QUERIES[name] as (dialect: Dialect, args: unknown) => Sql<QueryAnswer<N>>)(dialect, args);
+export function queryOf<N extends QueryName>(name: N, args: QueryArgs<N>): Sql<QueryAnswer<N>> {
+  return (QUERIES[name] as (args: unknown) => Sql<QueryAnswer<N>>)(args);
 }

@@ -2,8 +2,8 @@
  * The ledger's tables, the same for SQLite and PostgreSQL. Money is nano-USD, time is milliseconds since 1970.
  * What the engine promises is asked here again, where a bug in it would still be stopped.
  */
-import { shapeFor } from "../sql/sql.ts";
-import type { Dialect } from "../sql/sql.ts";
+import { inEach } from "../sql/dialect.ts";
+import type { ByDialect } from "../sql/dialect.ts";
 
 const PLATFORM_ACCOUNTS = ["cash", "revenue", "promo_cost", "breakage", "refund_clearing", "adjust"];
 /** SQLite's trigger on `holds`. */
@@ -12,13 +12,6 @@ export const SQLITE_HOLDS_STAY_CLOSED =
 
 /** Tables whose rows never change. */
 const APPEND_ONLY = ["transfers", "lot_moves", "corrections"];
-
-/** The whole of it, for an empty database. `ledger_accounts` holds our own accounts and a row for every wallet. */
-export function ledgerSchema(dialect: Dialect): string {
-  const tables = shapeFor(dialect, TABLES);
-  const accounts = PLATFORM_ACCOUNTS.map((id) => `('${id}', '${id}', 'USD')`).join(", ");
-  return `${tables}\nINSERT INTO ledger_accounts (id, kind, currency) VALUES ${accounts};\n${dialect === "sqlite" ? sqliteTriggers() : postgresTriggers()}`;
-}
 
 const TABLES = `
 CREATE TABLE ledger_accounts (
@@ -95,7 +88,7 @@ CREATE TABLE refunds (
 CREATE TABLE nodes (id TEXT PRIMARY KEY, epoch I64 NOT NULL CHECK (epoch >= 1), lease_until I64 NOT NULL) TABLE_END;
 `;
 
-/** What makes one of its tables as `ledgerSchema` does, without its indexes and triggers. */
+/** What makes one of its tables as `LEDGER_SCHEMA` does, without its indexes and triggers. */
 export function ledgerTable(name: string): string {
   const [text] = new RegExp(`CREATE TABLE ${name} \\([^]*?TABLE_END;`).exec(TABLES) ?? [];
   if (text === undefined) throw new Error(`the ledger has no table ${name}`);
@@ -114,35 +107,39 @@ export function replaceOnce(text: string, old: string, by: string): string {
   return text.slice(0, at) + by + text.slice(at + old.length);
 }
 
-/** Refuses to change what stands in these tables. PostgreSQL's function for it comes with the ledger. */
-export function appendOnly(dialect: Dialect, tables: readonly string[]): string {
-  return tables.map(dialect === "sqlite" ? sqliteAppendOnly : postgresAppendOnly).join("\n");
+/** Refuses to change what stands in a table. PostgreSQL's function for it comes with the ledger. */
+const REFUSE_CHANGES: ByDialect<(table: string) => string> = {
+  sqlite: (table) =>
+    ["UPDATE", "DELETE"]
+      .map(
+        (verb) =>
+          `CREATE TRIGGER ${table}_no_${verb.toLowerCase()} BEFORE ${verb} ON ${table} BEGIN SELECT RAISE(ABORT, '${table} never change'); END;`,
+      )
+      .join("\n"),
+  postgres: (table) =>
+    `CREATE TRIGGER ${table}_never_change BEFORE UPDATE OR DELETE ON ${table} FOR EACH ROW EXECUTE FUNCTION millrace_refuse();
+CREATE TRIGGER ${table}_never_emptied BEFORE TRUNCATE ON ${table} FOR EACH STATEMENT EXECUTE FUNCTION millrace_refuse();`,
+};
+
+/** Refuses to change what stands in these tables. */
+export function appendOnly(tables: readonly string[]): ByDialect<string> {
+  return inEach(({ name }) => tables.map(REFUSE_CHANGES[name]).join("\n"));
 }
 
-function sqliteAppendOnly(table: string): string {
-  return ["UPDATE", "DELETE"]
-    .map(
-      (verb) =>
-        `CREATE TRIGGER ${table}_no_${verb.toLowerCase()} BEFORE ${verb} ON ${table} BEGIN SELECT RAISE(ABORT, '${table} never change'); END;`,
-    )
-    .join("\n");
-}
-
-function postgresAppendOnly(table: string): string {
-  return `CREATE TRIGGER ${table}_never_change BEFORE UPDATE OR DELETE ON ${table} FOR EACH ROW EXECUTE FUNCTION millrace_refuse();
-CREATE TRIGGER ${table}_never_emptied BEFORE TRUNCATE ON ${table} FOR EACH STATEMENT EXECUTE FUNCTION millrace_refuse();`;
-}
-
-function sqliteTriggers(): string {
-  return `${appendOnly("sqlite", APPEND_ONLY)}
+const TRIGGERS: ByDialect<string> = {
+  sqlite: `${appendOnly(APPEND_ONLY).sqlite}
 ${SQLITE_HOLDS_STAY_CLOSED}
-`;
-}
-
-function postgresTriggers(): string {
-  return `CREATE FUNCTION millrace_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+`,
+  postgres: `CREATE FUNCTION millrace_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION '% never change', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation'; END $$;
-${appendOnly("postgres", APPEND_ONLY)}
+${appendOnly(APPEND_ONLY).postgres}
 CREATE TRIGGER holds_stay_closed BEFORE UPDATE ON holds FOR EACH ROW WHEN (OLD.state <> 'open') EXECUTE FUNCTION millrace_refuse();
-`;
-}
+`,
+};
+
+const ACCOUNTS = PLATFORM_ACCOUNTS.map((id) => `('${id}', '${id}', 'USD')`).join(", ");
+
+/** The whole of it, for an empty database. `ledger_accounts` holds our own accounts and a row for every wallet. */
+export const LEDGER_SCHEMA: ByDialect<string> = inEach(
+  ({ name, schema }) => `${schema(TABLES)}\nINSERT INTO ledger_accounts (id, kind, currency) VALUES ${ACCOUNTS};\n${TRIGGERS[name]}`,
+);

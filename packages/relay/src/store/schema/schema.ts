@@ -2,9 +2,9 @@
  * The database's shape as one list of steps. A step that has landed is never edited, `schema-steps.test.ts` pins its text; the
  * next one follows it. PostgreSQL came later: its first step makes what SQLite's first four do.
  */
-import { appendOnly, ledgerSchema, ledgerTable, replaceOnce, SQLITE_HOLDS_STAY_CLOSED, withoutRowid } from "./ledger-schema.ts";
-import { shapeFor } from "../sql/sql.ts";
-import type { Dialect } from "../sql/sql.ts";
+import { appendOnly, LEDGER_SCHEMA, ledgerTable, replaceOnce, SQLITE_HOLDS_STAY_CLOSED, withoutRowid } from "./ledger-schema.ts";
+import { inEach, POSTGRES, SQLITE } from "../sql/dialect.ts";
+import type { ByDialect, Dialect } from "../sql/dialect.ts";
 
 const REQUESTS = `
   CREATE TABLE requests (
@@ -81,7 +81,7 @@ const SQLITE_BEGINNINGS: readonly string[] = [
   ALTER TABLE requests ADD COLUMN price_id TEXT;
   ALTER TABLE requests ADD COLUMN charge_nanos INTEGER;
   ALTER TABLE requests ADD COLUMN cost_nanos INTEGER;
-  ${ledgerSchema("sqlite")}
+  ${LEDGER_SCHEMA.sqlite}
   `,
 ];
 
@@ -92,7 +92,7 @@ const SQLITE_COMMON = `
   ALTER TABLE requests RENAME TO requests_kept;
   DROP INDEX requests_at;
   DROP INDEX requests_account;
-  ${shapeFor("sqlite", REQUESTS)}
+  ${SQLITE.schema(REQUESTS)}
   INSERT INTO requests SELECT * FROM requests_kept;
   DROP TABLE requests_kept;
   CREATE TABLE attempts (
@@ -105,9 +105,9 @@ const SQLITE_COMMON = `
   INSERT INTO attempts SELECT * FROM attempts_kept;
   DROP TABLE attempts_kept;
   ${REQUEST_INDEXES}
-  ${shapeFor("sqlite", USAGE_SUMS)}
+  ${SQLITE.schema(USAGE_SUMS)}
   ${["hour", "day"].map(sumsOf).join("")}
-  ${shapeFor("sqlite", CONTROL_VERSION)}
+  ${SQLITE.schema(CONTROL_VERSION)}
   ALTER TABLE accounts ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE keys ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE keys ADD COLUMN limits TEXT;
@@ -115,8 +115,7 @@ const SQLITE_COMMON = `
   `;
 
 /** PostgreSQL begins with it. */
-const POSTGRES_COMMON = shapeFor(
-  "postgres",
+const POSTGRES_COMMON = POSTGRES.schema(
   `
   CREATE TABLE accounts (
     id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, metered I64 NOT NULL CHECK (metered IN (0, 1)), created_at I64 NOT NULL, tier TEXT,
@@ -140,26 +139,11 @@ const POSTGRES_COMMON = shapeFor(
   ) TABLE_END;
   ${USAGE_SUMS}
   ${CONTROL_VERSION}
-  ${ledgerSchema("postgres")}`,
+  ${LEDGER_SCHEMA.postgres}`,
 );
 
-interface Step {
-  /** The other kind of database does not have this step, and does not count it. */
-  readonly only?: Dialect;
-  readonly text: (dialect: Dialect) => string;
-}
-
-const STEPS: readonly Step[] = [
-  ...SQLITE_BEGINNINGS.map((text): Step => ({ only: "sqlite", text: () => text })),
-  { text: (dialect) => (dialect === "sqlite" ? SQLITE_COMMON : POSTGRES_COMMON) },
-  { text: () => `CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;` },
-  { text: controlSchema },
-  { text: sumsInOrder },
-  { text: leanLedger },
-  { text: () => UNUSUAL_ENDS },
-  { text: () => WRITTEN_OFF },
-  { text: endpointColumn },
-];
+/** Null: that kind of database does not have the step, and does not count it. An empty one counts. */
+type Step = ByDialect;
 
 /**
  * What requests of a rare end or status are found by. A whole answer, which most are, stands in none of them and costs nothing; a
@@ -180,15 +164,15 @@ const WRITTEN_OFF = `
  * The column `door` is called `endpoint` from here on. Programs that read the table themselves still find the old name: it is a
  * column that is computed from the new one. PostgreSQL 15 can only store such a column, SQLite computes it when it is read.
  */
-function endpointColumn(dialect: Dialect): string {
-  return `
+const ENDPOINT_COLUMN: Step = inEach(
+  ({ name }) => `
   ALTER TABLE requests RENAME COLUMN door TO endpoint;
-  ALTER TABLE requests ADD COLUMN door TEXT GENERATED ALWAYS AS (endpoint) ${dialect === "sqlite" ? "VIRTUAL" : "STORED"};`;
-}
+  ALTER TABLE requests ADD COLUMN door TEXT GENERATED ALWAYS AS (endpoint) ${name === "sqlite" ? "VIRTUAL" : "STORED"};`,
+);
 
 /** Members of the control plane and its audit; and what lists of one account or key are found by. */
-function controlSchema(dialect: Dialect): string {
-  return `
+const CONTROL_SCHEMA: Step = inEach(({ name, schema }) =>
+  schema(`
   CREATE TABLE members (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL CHECK (role IN ('owner', 'operator', 'viewer', 'member')),
     account_id TEXT REFERENCES accounts(id), sha256 TEXT NOT NULL UNIQUE CHECK (length(sha256) = 64), hint TEXT NOT NULL,
@@ -199,44 +183,49 @@ function controlSchema(dialect: Dialect): string {
     before_json TEXT, after_json TEXT, address TEXT, prev_hash TEXT NOT NULL UNIQUE CHECK (length(prev_hash) = 64),
     hash TEXT NOT NULL UNIQUE CHECK (length(hash) = 64)
   ) TABLE_END;
-  ${appendOnly(dialect, ["audit_log"])}
+  ${appendOnly(["audit_log"])[name]}
   CREATE INDEX lots_wallet ON lots(wallet_id, created_at, id);
-  CREATE INDEX requests_key ON requests(key_id, at, id);`;
-}
+  CREATE INDEX requests_key ON requests(key_id, at, id);`),
+);
 
 /**
  * SQLite reads the days of a summary one after the other when the sums lie in the order of their key: half the time, and a
  * tree less to write. PostgreSQL has no such tables: it counts this step, which is empty there.
  */
-function sumsInOrder(dialect: Dialect): string {
-  if (dialect === "postgres") return "";
-  return `
+const SUMS_IN_ORDER: Step = {
+  postgres: "",
+  sqlite: SQLITE.schema(`
   ALTER TABLE usage_sums RENAME TO usage_sums_kept;
   DROP INDEX usage_sums_account;
   ${withoutRowid(USAGE_SUMS)}
   INSERT INTO usage_sums SELECT * FROM usage_sums_kept ORDER BY period, starts_at, account_id, key_id, model, upstream;
-  DROP TABLE usage_sums_kept;`;
-}
+  DROP TABLE usage_sums_kept;`),
+};
+
+const LOTS_BY_USE = `
+  CREATE INDEX lots_left ON lots(wallet_id) WHERE used_up = 0;
+  CREATE INDEX lots_expiring ON lots(expires_at) WHERE used_up = 0;`;
 
 /**
  * Fewer trees to write for each hold and settlement: what nearly every settlement changes, the rest of a lot, stands in no index
  * any more; open holds are found by their node alone, for there are never many; and SQLite's tables that grow lie in the order
  * of their keys, instead of having those in a tree of their own.
  */
-function leanLedger(dialect: Dialect): string {
-  const lots = `
-  CREATE INDEX lots_left ON lots(wallet_id) WHERE used_up = 0;
-  CREATE INDEX lots_expiring ON lots(expires_at) WHERE used_up = 0;`;
-  if (dialect === "postgres")
-    return `
+const LEAN_LEDGER: Step = { sqlite: SQLITE.schema(leanSqlite()), postgres: POSTGRES.schema(leanPostgres()) };
+
+function leanPostgres(): string {
+  return `
   DROP INDEX holds_open_wallet;
   DROP INDEX lots_left;
   DROP INDEX lots_expiring;
   ALTER TABLE lots ADD COLUMN used_up I64 NOT NULL DEFAULT 0;
   UPDATE lots SET used_up = 1 WHERE remaining = 0;
   ALTER TABLE lots ALTER COLUMN used_up DROP DEFAULT, ADD CONSTRAINT lots_used_up CHECK (used_up = CASE WHEN remaining = 0 THEN 1 ELSE 0 END);
-  ${lots}`;
-  const lotsTable = replaceOnce(
+  ${LOTS_BY_USE}`;
+}
+
+function leanSqlite(): string {
+  const lots = replaceOnce(
     ledgerTable("lots"),
     "  CHECK (kind =",
     "  used_up I64 NOT NULL, CHECK (used_up = (remaining = 0)), CHECK (kind =",
@@ -249,12 +238,12 @@ function leanLedger(dialect: Dialect): string {
   DROP INDEX lots_expiring;
   DROP INDEX lots_wallet;
   ${["holds", "hold_budgets", "transfers", "lot_moves"].map((name) => madeAnew(name, withoutRowid(ledgerTable(name)), "")).join("")}
-  ${madeAnew("lots", lotsTable, ", remaining = 0")}
+  ${madeAnew("lots", lots, ", remaining = 0")}
   CREATE INDEX holds_open_node ON holds(node) WHERE state = 'open';
   CREATE UNIQUE INDEX transfers_wallet ON transfers(wallet_id, wallet_seq);
   CREATE INDEX lots_wallet ON lots(wallet_id, created_at, id);
-  ${lots}
-  ${appendOnly("sqlite", ["transfers", "lot_moves"])}
+  ${LOTS_BY_USE}
+  ${appendOnly(["transfers", "lot_moves"]).sqlite}
   ${SQLITE_HOLDS_STAY_CLOSED}`;
 }
 
@@ -267,14 +256,29 @@ function madeAnew(name: string, table: string, more: string): string {
   DROP TABLE ${name}_kept;`;
 }
 
-/** Every step so far of that kind of database; their number is the version that this program writes. */
-export function schemaSteps(dialect: Dialect): readonly string[] {
-  return stepsOf(dialect, STEPS).map(({ text }) => shapeFor(dialect, text(dialect)));
+const STEPS: readonly Step[] = [
+  ...SQLITE_BEGINNINGS.map((text): Step => ({ sqlite: text, postgres: null })),
+  { sqlite: SQLITE_COMMON, postgres: POSTGRES_COMMON },
+  inBoth("CREATE TABLE price_versions (id TEXT PRIMARY KEY, version TEXT NOT NULL, created_at I64 NOT NULL) TABLE_END;"),
+  CONTROL_SCHEMA,
+  SUMS_IN_ORDER,
+  LEAN_LEDGER,
+  inBoth(UNUSUAL_ENDS),
+  inBoth(WRITTEN_OFF),
+  ENDPOINT_COLUMN,
+];
+
+function inBoth(text: string): Step {
+  return inEach(({ schema }) => schema(text));
 }
 
-/** Steps that are empty count, too. */
+/** Every step so far of that kind of database; their number is the version that this program writes. */
+export function schemaSteps(dialect: Dialect): readonly string[] {
+  return STEPS.flatMap((step) => step[dialect] ?? []);
+}
+
 function stepsOf(dialect: Dialect, steps: readonly Step[]): readonly Step[] {
-  return steps.filter(({ only }) => only === undefined || only === dialect);
+  return steps.filter((step) => step[dialect] !== null);
 }
 
 /** The version at which one kind of database has the shape that another has at `version`; 0 where there was none yet. */

@@ -20,7 +20,7 @@ export class SqliteLedger {
 
   /** Commits a batch and answers in its order. */
   commit(seat: FencingToken, operations: readonly Operation[], attachedWrites: AttachedWrites = []): Result[] {
-    return this.#runner.run(commitBatch({ dialect: "sqlite", now: this.#now }, seat, operations, attachedWrites));
+    return this.#runner.run(commitBatch({ now: this.#now }, seat, operations, attachedWrites));
   }
 
   /** What is wrong in the books; see `ledger-audit.ts`. */

@@ -13,7 +13,7 @@ const runner = new SqliteRunner(database);
 function answer<N extends QueryName>({ name, args }: { readonly name: N; readonly args: QueryArgs<N> }): unknown {
   database.exec("BEGIN");
   try {
-    return runner.run(queryOf("sqlite", name, args));
+    return runner.run(queryOf(name, args));
   } finally {
     database.exec("COMMIT");
   }

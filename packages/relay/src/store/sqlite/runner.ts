@@ -1,8 +1,7 @@
 /** Runs statements on an open SQLite database, at once. */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Answer, Sql, SqlValue, Statement } from "../sql/sql.ts";
-
-const NOTHING: Answer = { rows: [], count: 0 };
+import { NO_ROWS, textIn } from "../sql/sql.ts";
+import type { Answer, Sql, SqlText, SqlValue, Statement } from "../sql/sql.ts";
 
 export class SqliteRunner {
   readonly #database: DatabaseSync;
@@ -31,23 +30,33 @@ export class SqliteRunner {
     switch (statement.kind) {
       case "begin":
         this.#prepare("BEGIN IMMEDIATE").run();
-        return NOTHING;
+        return NO_ROWS;
       case "commit":
         this.#prepare("COMMIT").run();
-        return NOTHING;
+        return NO_ROWS;
       case "rollback":
         // Some errors have rolled back already.
         if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
-        return NOTHING;
+        return NO_ROWS;
       case "read":
-        return { rows: this.#prepare(statement.sql).all(...statement.params.map(asParam)), count: 0 };
-      case "write": {
-        const prepared = this.#prepare(statement.sql);
-        let count = 0;
-        for (const row of statement.rows) count += Number(prepared.run(...row).changes);
-        return { rows: [], count };
-      }
+        return this.#read(statement.sql, statement.params);
+      case "write":
+        return this.#write(statement.sql, statement.rows);
     }
+  }
+
+  #read(sql: SqlText, params: readonly (SqlValue | readonly string[])[]): Answer {
+    const text = textIn(sql, "sqlite");
+    return text === null ? NO_ROWS : { rows: this.#prepare(text).all(...params.map(asParam)), count: 0 };
+  }
+
+  #write(sql: SqlText, rows: readonly (readonly SqlValue[])[]): Answer {
+    const text = textIn(sql, "sqlite");
+    if (text === null) return NO_ROWS;
+    const prepared = this.#prepare(text);
+    let count = 0;
+    for (const row of rows) count += Number(prepared.run(...row).changes);
+    return { rows: [], count };
   }
 
   #prepare(sql: string): StatementSync {
@@ -60,7 +69,7 @@ export class SqliteRunner {
   }
 }
 
-/** A list goes as JSON, see `among`. */
+/** A list goes as JSON, see `SqlDialect.among`. */
 function asParam(param: SqlValue | readonly string[]): SqlValue {
   return Array.isArray(param) ? JSON.stringify(param) : (param as SqlValue);
 }

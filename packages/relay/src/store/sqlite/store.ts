@@ -17,7 +17,6 @@ export interface SqliteSettings extends WriterData {
 }
 
 export class SqliteStore implements Store {
-  readonly dialect = "sqlite";
   readonly isShared = false;
   readonly #writer: WorkerClient;
   readonly #reader: WorkerClient;

@@ -63,7 +63,7 @@ function answer(message: WriterMessage): unknown {
       return null;
     case "writes":
       sync(message.units.some((unit) => unit.some(isDecided)));
-      return runner.run(commitWrites("sqlite", message.units));
+      return runner.run(commitWrites(message.units));
     case "ledger":
       sync(message.operations.some((operation) => DECIDED.has(operation.kind)));
       return ledger.commit(message.seat, message.operations, message.attachedWrites);

@@ -5,9 +5,10 @@ import type { AuditVerdict } from "../../control/audit-entry.ts";
 import { AUDIT } from "./control-rows.ts";
 import { read } from "../sql/sql.ts";
 import type { Sql } from "../sql/sql.ts";
-import { objectOf, selectOf } from "../sql/shape.ts";
+import { objectOf } from "../sql/shape.ts";
 
 const ENTRIES_AT_ONCE = 1_000;
+const ENTRIES_FROM = `${AUDIT.select} WHERE seq >= ? ORDER BY seq LIMIT ?`;
 /** Whatever number an entry was given: none stands before the first one unseen. */
 const SEQ_MIN = -(2n ** 63n);
 
@@ -15,7 +16,7 @@ const SEQ_MIN = -(2n ** 63n);
 export function* walkAudit(): Sql<AuditVerdict> {
   const walk = new ChainWalk();
   for (let from = SEQ_MIN; ;) {
-    const rows = yield* read(`${selectOf(AUDIT)} WHERE seq >= ? ORDER BY seq LIMIT ?`, [from, ENTRIES_AT_ONCE]);
+    const rows = yield* read(ENTRIES_FROM, [from, ENTRIES_AT_ONCE]);
     for (const row of rows) {
       try {
         walk.take(objectOf(AUDIT, row));

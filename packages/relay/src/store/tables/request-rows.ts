@@ -2,75 +2,70 @@
 import { DAY_MS, HOUR_MS } from "@millrace/wire/duration";
 import type { StoredAttempt, StoredRequest } from "../../insight/request-file.ts";
 import type { AttemptRow, Mark, RequestRow } from "../../insight/row.ts";
-import { insertRows, readAmong, updateRows, upsertRows } from "../sql/sql.ts";
-import type { Dialect, Sql } from "../sql/sql.ts";
-import { columnsOf, objectOf, selectOf, valuesOf } from "../sql/shape.ts";
-import type { Shape } from "../sql/shape.ts";
+import { readAmong, writeRows } from "../sql/sql.ts";
+import type { Sql } from "../sql/sql.ts";
+import { columnsOf, objectOf, shapeOf, valuesOf } from "../sql/shape.ts";
+import { insertInto, lookup, updateOf } from "../sql/statements.ts";
 
-export const REQUESTS: Shape<StoredRequest> = {
-  table: "requests",
-  fields: {
-    id: ["id", "text"],
-    at: ["at", "count"],
-    accountId: ["account_id", "text"],
-    keyId: ["key_id", "text"],
-    endpoint: ["endpoint", "text"],
-    model: ["model", "text"],
-    upstream: ["upstream", "text"],
-    upstreamModel: ["upstream_model", "text"],
-    isStream: ["stream", "flag"],
-    status: ["status", "count"],
-    endReason: ["end_reason", "text"],
-    errorCode: ["error_code", "text"],
-    marks: ["marks", "text"],
-    inputTokens: ["input_tokens", "count"],
-    cachedInputTokens: ["cached_input_tokens", "count"],
-    cacheWriteTokens: ["cache_write_tokens", "count"],
-    outputTokens: ["output_tokens", "count"],
-    reasoningTokens: ["reasoning_tokens", "count"],
-    basis: ["basis", "text"],
-    events: ["events", "count"],
-    bytesOut: ["bytes_out", "count"],
-    ttftMs: ["ttft_ms", "real"],
-    itlMeanMs: ["itl_mean_ms", "real"],
-    itlMaxMs: ["itl_max_ms", "real"],
-    overheadMs: ["overhead_ms", "real"],
-    durationMs: ["duration_ms", "real"],
-    priceId: ["price_id", "text"],
-    chargeNanos: ["charge_nanos", "nanos"],
-    costNanos: ["cost_nanos", "nanos"],
-  },
-};
+export const REQUESTS = shapeOf<StoredRequest>("requests", {
+  id: ["id", "text"],
+  at: ["at", "count"],
+  accountId: ["account_id", "text"],
+  keyId: ["key_id", "text"],
+  endpoint: ["endpoint", "text"],
+  model: ["model", "text"],
+  upstream: ["upstream", "text"],
+  upstreamModel: ["upstream_model", "text"],
+  isStream: ["stream", "flag"],
+  status: ["status", "count"],
+  endReason: ["end_reason", "text"],
+  errorCode: ["error_code", "text"],
+  marks: ["marks", "text"],
+  inputTokens: ["input_tokens", "count"],
+  cachedInputTokens: ["cached_input_tokens", "count"],
+  cacheWriteTokens: ["cache_write_tokens", "count"],
+  outputTokens: ["output_tokens", "count"],
+  reasoningTokens: ["reasoning_tokens", "count"],
+  basis: ["basis", "text"],
+  events: ["events", "count"],
+  bytesOut: ["bytes_out", "count"],
+  ttftMs: ["ttft_ms", "real"],
+  itlMeanMs: ["itl_mean_ms", "real"],
+  itlMaxMs: ["itl_max_ms", "real"],
+  overheadMs: ["overhead_ms", "real"],
+  durationMs: ["duration_ms", "real"],
+  priceId: ["price_id", "text"],
+  chargeNanos: ["charge_nanos", "nanos"],
+  costNanos: ["cost_nanos", "nanos"],
+});
 
-export const ATTEMPTS: Shape<StoredAttempt> = {
-  table: "attempts",
-  fields: {
-    requestId: ["request_id", "text"],
-    n: ["n", "count"],
-    upstream: ["upstream", "text"],
-    upstreamModel: ["upstream_model", "text"],
-    outcome: ["outcome", "text"],
-    status: ["status", "count"],
-    detail: ["detail", "text"],
-    upstreamRequestId: ["upstream_request_id", "text"],
-    inputTokens: ["input_tokens", "count"],
-    cachedInputTokens: ["cached_input_tokens", "count"],
-    cacheWriteTokens: ["cache_write_tokens", "count"],
-    outputTokens: ["output_tokens", "count"],
-    reasoningTokens: ["reasoning_tokens", "count"],
-    ttftMs: ["ttft_ms", "real"],
-    durationMs: ["duration_ms", "real"],
-  },
-};
+export const ATTEMPTS = shapeOf<StoredAttempt>("attempts", {
+  requestId: ["request_id", "text"],
+  n: ["n", "count"],
+  upstream: ["upstream", "text"],
+  upstreamModel: ["upstream_model", "text"],
+  outcome: ["outcome", "text"],
+  status: ["status", "count"],
+  detail: ["detail", "text"],
+  upstreamRequestId: ["upstream_request_id", "text"],
+  inputTokens: ["input_tokens", "count"],
+  cachedInputTokens: ["cached_input_tokens", "count"],
+  cacheWriteTokens: ["cache_write_tokens", "count"],
+  outputTokens: ["output_tokens", "count"],
+  reasoningTokens: ["reasoning_tokens", "count"],
+  ttftMs: ["ttft_ms", "real"],
+  durationMs: ["duration_ms", "real"],
+});
 
 /** Mark of a row that was made from its hold, because the process that served the request died. */
 export const RECOVERED = "recovered" satisfies Mark;
 
-const CONTENT = Object.keys(REQUESTS.fields).filter((key) => key !== "id") as (keyof StoredRequest)[];
-const KEY: readonly (keyof StoredRequest)[] = ["id"];
-
+const CONTENT = REQUESTS.keys.filter((key) => key !== "id");
+const FIND_REQUESTS = lookup(REQUESTS.select, "id");
 /** The count of what was written tells that one was there. */
-const UNLESS_THERE = "ON CONFLICT (id) DO NOTHING";
+const INSERT_REQUESTS = insertInto(REQUESTS, "(id) DO NOTHING");
+const REPLACE_REQUESTS = updateOf(REQUESTS.table, { set: columnsOf(REQUESTS, CONTENT), match: columnsOf(REQUESTS, ["id"]) });
+const INSERT_ATTEMPTS = insertInto(ATTEMPTS);
 
 /**
  * Stores requests that are not stored yet. One that was made from its hold gives way to the true one, and one that was stored
@@ -79,21 +74,14 @@ const UNLESS_THERE = "ON CONFLICT (id) DO NOTHING";
  * @param mayBeThere looks for those that are stored already. Nearly none ever is, and it costs as much as storing them.
  * @throws {GuardFailed} when one is there that was not looked for.
  */
-export function* writeRequests(
-  dialect: Dialect,
-  given: readonly StoredRequest[],
-  attempts: readonly StoredAttempt[],
-  mayBeThere: boolean,
-): Sql<void> {
+export function* writeRequests(given: readonly StoredRequest[], attempts: readonly StoredAttempt[], mayBeThere: boolean): Sql<void> {
   const requests = [...new Map(given.map((request) => [request.id, request])).values()];
   if (!mayBeThere) {
-    yield* addRequests(dialect, requests, attempts);
-    return yield* addSums(dialect, requests, []);
+    yield* addRequests(requests, attempts);
+    return yield* addSums(requests, []);
   }
   const found = yield* readAmong(
-    dialect,
-    selectOf(REQUESTS),
-    "id",
+    FIND_REQUESTS,
     requests.map((request) => request.id),
   );
   const known = new Map(found.map((row) => objectOf(REQUESTS, row)).map((request) => [request.id, request]));
@@ -102,30 +90,26 @@ export function* writeRequests(
     const before = known.get(request.id);
     return before !== undefined && givesWay(before, request);
   });
-  yield* updateRows(
-    dialect,
-    REQUESTS.table,
-    columnsOf(REQUESTS, CONTENT),
-    columnsOf(REQUESTS, KEY),
+  yield* writeRows(
+    REPLACE_REQUESTS,
     replaced.map((request) => [...valuesOf(REQUESTS, request, CONTENT), request.id]),
   );
   // What was stored late has its attempts already; what was made from a hold has none.
   const fromHolds = replaced.filter((request) => known.get(request.id)?.marks === RECOVERED);
   const written = new Set([...added, ...fromHolds].map((request) => request.id));
   yield* addRequests(
-    dialect,
     added,
     attempts.filter((attempt) => written.has(attempt.requestId)),
   );
   const gone = replaced.flatMap((request) => known.get(request.id) ?? []);
-  yield* addSums(dialect, [...added, ...replaced], gone);
+  yield* addSums([...added, ...replaced], gone);
 }
 
-function* addRequests(dialect: Dialect, requests: readonly StoredRequest[], attempts: readonly StoredAttempt[]): Sql<void> {
+function* addRequests(requests: readonly StoredRequest[], attempts: readonly StoredAttempt[]): Sql<void> {
   const rows = requests.map((request) => valuesOf(REQUESTS, request));
-  yield* upsertRows(dialect, REQUESTS.table, columnsOf(REQUESTS), rows, UNLESS_THERE);
+  yield* writeRows(INSERT_REQUESTS, rows);
   const ofAttempts = attempts.map((attempt) => valuesOf(ATTEMPTS, attempt));
-  yield* insertRows(dialect, ATTEMPTS.table, columnsOf(ATTEMPTS), ofAttempts);
+  yield* writeRows(INSERT_ATTEMPTS, ofAttempts);
 }
 
 function givesWay(before: StoredRequest, request: StoredRequest): boolean {
@@ -152,34 +136,31 @@ interface UsageSumRow {
 }
 
 /** Requests of an hour or a day by account, key, model and upstream (empty where there was none). */
-const USAGE_SUMS: Shape<UsageSumRow> = {
-  table: "usage_sums",
-  fields: {
-    period: ["period", "text"],
-    startsAt: ["starts_at", "count"],
-    accountId: ["account_id", "text"],
-    keyId: ["key_id", "text"],
-    model: ["model", "text"],
-    upstream: ["upstream", "text"],
-    requests: ["requests", "count"],
-    errors: ["errors", "count"],
-    inputTokens: ["input_tokens", "count"],
-    cachedInputTokens: ["cached_input_tokens", "count"],
-    cacheWriteTokens: ["cache_write_tokens", "count"],
-    outputTokens: ["output_tokens", "count"],
-    reasoningTokens: ["reasoning_tokens", "count"],
-    chargeNanos: ["charge_nanos", "nanos"],
-    costNanos: ["cost_nanos", "nanos"],
-  },
-};
+const USAGE_SUMS = shapeOf<UsageSumRow>("usage_sums", {
+  period: ["period", "text"],
+  startsAt: ["starts_at", "count"],
+  accountId: ["account_id", "text"],
+  keyId: ["key_id", "text"],
+  model: ["model", "text"],
+  upstream: ["upstream", "text"],
+  requests: ["requests", "count"],
+  errors: ["errors", "count"],
+  inputTokens: ["input_tokens", "count"],
+  cachedInputTokens: ["cached_input_tokens", "count"],
+  cacheWriteTokens: ["cache_write_tokens", "count"],
+  outputTokens: ["output_tokens", "count"],
+  reasoningTokens: ["reasoning_tokens", "count"],
+  chargeNanos: ["charge_nanos", "nanos"],
+  costNanos: ["cost_nanos", "nanos"],
+});
 
-/** Columns that are added up. */
-const SUMMED: readonly string[] = columnsOf(USAGE_SUMS)
-  .map((column) => column.name)
-  .slice(6);
-const ADD = `ON CONFLICT (period, starts_at, account_id, key_id, model, upstream) DO UPDATE SET ${SUMMED.map(
-  (name) => `${name} = usage_sums.${name} + excluded.${name}`,
-).join(", ")}`;
+/** What a sum is of. */
+const SUMMED_BY = ["period", "starts_at", "account_id", "key_id", "model", "upstream"];
+const ADDED_UP = USAGE_SUMS.columns.filter(({ name }) => !SUMMED_BY.includes(name));
+const ADD_SUMS = insertInto(
+  USAGE_SUMS,
+  `(${SUMMED_BY.join(", ")}) DO UPDATE SET ${ADDED_UP.map(({ name }) => `${name} = usage_sums.${name} + excluded.${name}`).join(", ")}`,
+);
 
 const PERIODS: readonly (readonly [name: string, ms: number])[] = [
   ["hour", HOUR_MS],
@@ -187,12 +168,12 @@ const PERIODS: readonly (readonly [name: string, ms: number])[] = [
 ];
 
 /** One row for each sum that is touched, in the order of their keys, so that two relays never wait for each other in a circle. */
-function* addSums(dialect: Dialect, added: readonly StoredRequest[], gone: readonly StoredRequest[]): Sql<void> {
+function* addSums(added: readonly StoredRequest[], gone: readonly StoredRequest[]): Sql<void> {
   const sums = new Map<string, UsageSumRow>();
   for (const request of added) addTo(sums, request, 1);
   for (const request of gone) addTo(sums, request, -1);
   const rows = [...sums.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => valuesOf(USAGE_SUMS, sum));
-  yield* upsertRows(dialect, USAGE_SUMS.table, columnsOf(USAGE_SUMS), rows, ADD);
+  yield* writeRows(ADD_SUMS, rows);
 }
 
 function addTo(sums: Map<string, UsageSumRow>, request: StoredRequest, sign: 1 | -1): void {

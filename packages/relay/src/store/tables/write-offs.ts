@@ -3,7 +3,7 @@ import { DAY_MS, HOUR_MS } from "@millrace/wire/duration";
 import type { UsageQuestion, UsageSum, WriteOff } from "../../control/ports.ts";
 import { read } from "../sql/sql.ts";
 import type { Sql } from "../sql/sql.ts";
-import type { Shape } from "../sql/shape.ts";
+import { shapeOf } from "../sql/shape.ts";
 
 /** A correction has the last word on what its hold wrote off. */
 const COLUMNS = `h.id, h.closed_at AS at, h.account_id, h.key_id, h.model, CASE WHEN c.hold_id IS NULL THEN h.basis ELSE 'exact' END AS basis,
@@ -16,19 +16,16 @@ const TABLE = `(
   UNION ALL
   SELECT ${COLUMNS} FROM corrections c CROSS JOIN holds h WHERE h.id = c.hold_id AND c.written_off > 0 AND h.written_off = 0) AS write_offs`;
 
-export const WRITE_OFFS: Shape<WriteOff> = {
-  table: TABLE,
-  fields: {
-    requestId: ["id", "text"],
-    atMs: ["at", "count"],
-    accountId: ["account_id", "text"],
-    keyId: ["key_id", "text"],
-    model: ["model", "text"],
-    basis: ["basis", "text"],
-    chargedNanos: ["charged", "nanos"],
-    writtenOffNanos: ["written_off", "nanos"],
-  },
-};
+export const WRITE_OFFS = shapeOf<WriteOff>(TABLE, {
+  requestId: ["id", "text"],
+  atMs: ["at", "count"],
+  accountId: ["account_id", "text"],
+  keyId: ["key_id", "text"],
+  model: ["model", "text"],
+  basis: ["basis", "text"],
+  chargedNanos: ["charged", "nanos"],
+  writtenOffNanos: ["written_off", "nanos"],
+});
 
 const SUM = "CAST(COALESCE(SUM(written_off), 0) AS BIGINT) AS total";
 

@@ -4,11 +4,12 @@ import type { KeyRecord } from "../../admission/keys.ts";
 import type { AuditNote } from "../../control/audit-entry.ts";
 import type { Member } from "../../control/access/member.ts";
 import type { RequestRow } from "../../insight/row.ts";
-import { appendNotes, MEMBER_CHANGES, MEMBERS } from "./control-rows.ts";
-import { ACCOUNTS, KEYS, writeRecord } from "./record-shapes.ts";
+import { appendNotes } from "./control-rows.ts";
+import { ACCOUNT_RECORDS, KEY_RECORDS, MEMBER_RECORDS, writeRecord } from "./record-shapes.ts";
 import { storedAttempts, storedRequest, writeRequests } from "./request-rows.ts";
-import { read, upsertRows } from "../sql/sql.ts";
-import type { Column, Dialect, Sql } from "../sql/sql.ts";
+import { read, writeRows } from "../sql/sql.ts";
+import type { RowsStatement, Sql } from "../sql/sql.ts";
+import { insertInto } from "../sql/statements.ts";
 import { transaction } from "../transaction.ts";
 
 export type Write =
@@ -31,7 +32,7 @@ export function isDecided(write: Write): boolean {
  * of changes, the audit's chain, the sums of requests.
  * @param mayBeThere see `writeRequests`.
  */
-export function* applyWrites(dialect: Dialect, writes: readonly Write[], mayBeThere: boolean): Sql<void> {
+export function* applyWrites(writes: readonly Write[], mayBeThere: boolean): Sql<void> {
   const notes: AuditNote[] = [];
   const rows: RequestRow[] = [];
   let version: number | null = null;
@@ -44,44 +45,49 @@ export function* applyWrites(dialect: Dialect, writes: readonly Write[], mayBeTh
         notes.push(write.note);
         break;
       case "price":
-        yield* writePrice(dialect, write);
+        yield* writePrice(write);
         break;
       case "member":
-        yield* writeRecord(dialect, MEMBERS, MEMBER_CHANGES, write.member, write.before);
+        yield* writeRecord(MEMBER_RECORDS, write.member, write.before);
         break;
       case "account":
         version ??= yield* nextVersion();
-        yield* writeRecord(dialect, ACCOUNTS, ACCOUNT_CHANGES, { ...write.account, version }, write.before);
+        yield* writeRecord(ACCOUNT_RECORDS, { ...write.account, version }, write.before);
         break;
       case "key":
         version ??= yield* nextVersion();
-        yield* writeRecord(dialect, KEYS, KEY_CHANGES, { ...write.key, version }, write.before);
+        yield* writeRecord(KEY_RECORDS, { ...write.key, version }, write.before);
     }
   }
-  if (notes.length > 0) yield* appendNotes(dialect, notes);
-  if (rows.length > 0) yield* writeRequests(dialect, rows.map(storedRequest), rows.flatMap(storedAttempts), mayBeThere);
+  if (notes.length > 0) yield* appendNotes(notes);
+  if (rows.length > 0) yield* writeRequests(rows.map(storedRequest), rows.flatMap(storedAttempts), mayBeThere);
 }
+
+const COUNT_CHANGE: RowsStatement = { sql: "UPDATE control_version SET version = version + 1 WHERE id = 1", types: [], isExact: true };
 
 /** The counter's lock puts changes in the order of their commits: whoever has seen a version has seen all before it. */
 function* nextVersion(): Sql<number> {
-  yield { kind: "write", sql: "UPDATE control_version SET version = version + 1 WHERE id = 1", types: [], rows: [[]] };
+  yield* writeRows(COUNT_CHANGE, [[]]);
   const [row] = yield* read("SELECT version FROM control_version", []);
   return Number(row?.["version"]);
 }
 
-const PRICE: readonly Column[] = [
-  { name: "id", type: "text" },
-  { name: "version", type: "text" },
-  { name: "created_at", type: "bigint" },
-];
+/** Whoever was first has written the same; the count of rows is one either way. */
+const KEEP_PRICES = insertInto(
+  {
+    table: "price_versions",
+    columns: [
+      { name: "id", type: "text" },
+      { name: "version", type: "text" },
+      { name: "created_at", type: "bigint" },
+    ],
+  },
+  "(id) DO UPDATE SET id = excluded.id",
+);
 
-function* writePrice(dialect: Dialect, { id, version, at }: Extract<Write, { kind: "price" }>): Sql<void> {
-  // Whoever was first has written the same; the count of rows is one either way.
-  yield* upsertRows(dialect, "price_versions", PRICE, [[id, version, at]], "ON CONFLICT (id) DO UPDATE SET id = excluded.id");
+function* writePrice({ id, version, at }: Extract<Write, { kind: "price" }>): Sql<void> {
+  yield* writeRows(KEEP_PRICES, [[id, version, at]]);
 }
-
-const ACCOUNT_CHANGES = ["name", "tier", "status", "version"] as const;
-const KEY_CHANGES = ["name", "expiresAt", "revokedAt", "scopes", "models", "addresses", "limits", "budgets", "version"] as const;
 
 /** Null when it is stored. */
 export type WriteOutcome = WriteFailure | null;
@@ -97,13 +103,13 @@ interface WriteFailure {
  * a bad one refuses only itself.
  * @throws when the connection is lost: then the outcome is unknown, and the same may be asked again.
  */
-export function* commitWrites(dialect: Dialect, units: readonly (readonly Write[])[]): Sql<WriteOutcome[]> {
+export function* commitWrites(units: readonly (readonly Write[])[]): Sql<WriteOutcome[]> {
   if (units.length === 0) return [];
-  const outcome = yield* transaction((isAgain) => applyWrites(dialect, units.flat(), isAgain));
+  const outcome = yield* transaction((isAgain) => applyWrites(units.flat(), isAgain));
   if (outcome.ok) return units.map(() => null);
   const { reason, isEverybody } = outcome;
   if (units.length === 1 || isEverybody) return units.map(() => ({ reason, isOwn: !isEverybody }));
   const middle = units.length >> 1;
-  const first = yield* commitWrites(dialect, units.slice(0, middle));
-  return [...first, ...(yield* commitWrites(dialect, units.slice(middle)))];
+  const first = yield* commitWrites(units.slice(0, middle));
+  return [...first, ...(yield* commitWrites(units.slice(middle)))];
 }
