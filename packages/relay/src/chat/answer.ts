@@ -1,6 +1,7 @@
 /** One request from its plan to its row: plan -> pay -> attempts -> conclude -> keep -> deliver. */
 import { planAttempts } from "@millrace/policy/plan";
 import type { Plan, PlannedAttempt } from "@millrace/policy/plan";
+import { NO_USAGE } from "../insight/row.ts";
 import type { AttemptRow, RequestRow } from "../insight/row.ts";
 import type { Provider, Usage } from "../provider/provider.ts";
 import type { Dialer } from "../upstream/dialer.ts";
@@ -19,7 +20,6 @@ import type { DrainBudget } from "./drain-budget.ts";
 import { estimateInput } from "./estimate.ts";
 import type { Exchange } from "./exchange.ts";
 import { runFallback } from "./fallback.ts";
-import { NO_USAGE } from "./meter.ts";
 import { NO_PAYMENT, openPayment } from "./payment.ts";
 import type { PaidAnswer, Payment } from "./payment.ts";
 import { PlainReader } from "./plain-reader.ts";

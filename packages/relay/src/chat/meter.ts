@@ -2,8 +2,6 @@
 import { estimateTokens, estimateTokensOfSize } from "@millrace/policy/estimate";
 import type { EventFacts, Usage } from "../provider/provider.ts";
 
-export const NO_USAGE: Usage = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0, reasoning: 0 };
-
 /** What a meter has counted, at one moment. */
 export interface MeterReading {
   /** Tokens by the upstream's own count, or null where it sent none. */

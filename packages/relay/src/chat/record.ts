@@ -1,6 +1,6 @@
 /** What is written down of a request: its row and the rows of its attempts, from facts alone. */
 import { costNanos } from "@millrace/policy/price";
-import { UNANSWERED } from "../insight/row.ts";
+import { NO_USAGE, requestRow } from "../insight/row.ts";
 import type { AttemptRow, Mark, RequestRow } from "../insight/row.ts";
 import type { AttemptReport } from "./attempt.ts";
 import type { AttemptOutcome } from "./body-reader.ts";
@@ -8,7 +8,6 @@ import type { ChargeBasis, Conclusion } from "./conclusion.ts";
 import type { Delivery } from "./delivery.ts";
 import { estimateInput } from "./estimate.ts";
 import type { Exchange } from "./exchange.ts";
-import { NO_USAGE } from "./meter.ts";
 import type { MeterReading } from "./meter.ts";
 import type { Redactor } from "./redact.ts";
 import { costOf } from "./snapshot.ts";
@@ -38,7 +37,7 @@ export function rowOf({ exchange, attempts, last, conclusion, delivery, priceId,
   const used = usageOf(exchange, last?.meter ?? null, conclusion.basis);
   const cost = costNanosOf(exchange, attempts);
   const isUnpriced = cost === null && used.usage.input + used.usage.output > 0;
-  return {
+  return requestRow({
     id: exchange.id,
     at: exchange.at,
     accountId: key.accountId,
@@ -54,7 +53,6 @@ export function rowOf({ exchange, attempts, last, conclusion, delivery, priceId,
     marks: isUnpriced ? [...conclusion.marks, UNPRICED] : conclusion.marks,
     ...used,
     priceId,
-    chargeNanos: null,
     costNanos: cost,
     ...measuresOf(last?.meter ?? null),
     bytesOut: delivery.bytesOut,
@@ -62,7 +60,7 @@ export function rowOf({ exchange, attempts, last, conclusion, delivery, priceId,
     overheadMs,
     durationMs: now - receivedAt,
     attempts,
-  };
+  });
 }
 
 function measuresOf(meter: MeterReading | null): Pick<RequestRow, "events" | "itlMeanMs" | "itlMaxMs"> {
@@ -135,18 +133,5 @@ export function refusedRow(
   errorCode: string,
   durationMs: number,
 ): RequestRow {
-  return {
-    ...UNANSWERED,
-    ...asked,
-    isStream: false,
-    status,
-    endReason: "refused",
-    errorCode,
-    marks: [],
-    usage: NO_USAGE,
-    basis: "none",
-    priceId: null,
-    chargeNanos: null,
-    durationMs,
-  };
+  return requestRow({ ...asked, isStream: false, status, endReason: "refused", errorCode, durationMs });
 }

@@ -64,10 +64,18 @@ export interface RequestRow {
   readonly attempts: readonly AttemptRow[];
 }
 
-/** Of a request that nobody watched an answer of. */
-export const UNANSWERED = {
+/** The tokens of a request that used none. */
+export const NO_USAGE: Usage = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0, reasoning: 0 };
+
+/** A request that no upstream saw: no tokens, no money, nothing measured. */
+const UNANSWERED = {
   upstream: null,
   upstreamModel: null,
+  marks: [],
+  usage: NO_USAGE,
+  basis: "none",
+  priceId: null,
+  chargeNanos: null,
   costNanos: null,
   events: 0,
   bytesOut: 0,
@@ -77,6 +85,14 @@ export const UNANSWERED = {
   overheadMs: null,
   attempts: [],
 } as const satisfies Partial<RequestRow>;
+
+/** What is known of every request, and whatever more is known of one. */
+type RowFacts = Omit<RequestRow, keyof typeof UNANSWERED> & Partial<RequestRow>;
+
+/** The row of a request from what is known of it; what is not told is as of a request that no upstream saw. */
+export function requestRow(facts: RowFacts): RequestRow {
+  return { ...UNANSWERED, ...facts };
+}
 
 export interface AttemptRow {
   readonly n: number;

@@ -1,6 +1,6 @@
 /** One batch, one transaction: lock, load, decide, write. A batch that fails is halved, so that one bad operation refuses only itself. */
 import { applyBatch } from "../../ledger/apply-batch.ts";
-import { UNANSWERED } from "../../insight/row.ts";
+import { NO_USAGE, requestRow } from "../../insight/row.ts";
 import type { RequestRow } from "../../insight/row.ts";
 import type { Operation, Result } from "../../ledger/operation.ts";
 import type { Changes, Hold } from "../../ledger/state.ts";
@@ -94,8 +94,7 @@ function recoveredRows(changes: Changes): Write[] {
 
 function recoveredRow(hold: Readonly<Hold>): RequestRow {
   const { id, accountId, keyId, model, priceId, createdAtMs, inputTokens, outputTokens, walletId, chargedNanos } = hold;
-  return {
-    ...UNANSWERED,
+  return requestRow({
     id,
     at: createdAtMs,
     accountId,
@@ -108,11 +107,11 @@ function recoveredRow(hold: Readonly<Hold>): RequestRow {
     endReason: "relay_stopped",
     errorCode: "relay_stopped",
     marks: [RECOVERED],
-    usage: { input: inputTokens, cachedInput: 0, cacheWrite: 0, output: outputTokens, reasoning: 0 },
+    usage: { ...NO_USAGE, input: inputTokens, output: outputTokens },
     basis: hold.basis === "checkpoint" ? "checkpoint" : "none",
     chargeNanos: walletId === null ? null : String(chargedNanos ?? 0n),
     durationMs: Math.max(0, (hold.closedAtMs ?? createdAtMs) - createdAtMs),
-  };
+  });
 }
 
 const NOW = inEach(({ now }) => `SELECT ${now} AS now`);
