@@ -1,28 +1,28 @@
 /** Wires the parts by hand. What `main.ts` starts, and what tests start. */
-import type { Server, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { ServerResponse } from "node:http";
 import { AccountRegistry } from "./admission/accounts.ts";
 import type { Account, AccountStore } from "./admission/accounts.ts";
 import { KeyRing } from "./admission/keys.ts";
 import type { KeyRecord, KeyStore } from "./admission/keys.ts";
 import { Limiter } from "./admission/limits.ts";
-import type { ChatParts } from "./chat/answer.ts";
-import { DrainBudget } from "./chat/drain-budget.ts";
 import { errorStack } from "./basics/error-text.ts";
-import { Runs } from "./chat/runs.ts";
-import { refusedRow } from "./chat/record.ts";
-import { snapshotOf } from "./chat/snapshot.ts";
+import type { ChatParts } from "./chat/answer.ts";
 import { STREAM_TIMES } from "./chat/client-delivery.ts";
 import type { StreamTimes } from "./chat/client-delivery.ts";
+import { CurrentSnapshot } from "./chat/current-snapshot.ts";
+import { DrainBudget } from "./chat/drain-budget.ts";
+import { noteRefusal } from "./chat/recorder.ts";
+import { Runs } from "./chat/runs.ts";
+import type { Snapshot } from "./chat/snapshot.ts";
 import { Ticker } from "./chat/ticker.ts";
 import type { Config } from "./config/config.ts";
 import type { ControlParts } from "./control/http/api.ts";
 import type { ControlLedger, ControlStore } from "./control/ports.ts";
-import type { TierView } from "./control/resources/tiers.ts";
+import type { ControlSettings } from "./control/settings.ts";
 import { BodyBudget } from "./edge/body.ts";
-import { handle } from "./edge/handler.ts";
-import type { EdgeParts, Refusal } from "./edge/handler.ts";
 import { clientAddress } from "./edge/client-address.ts";
+import { handle } from "./edge/handler.ts";
+import type { EdgeParts } from "./edge/handler.ts";
 import { createListener } from "./edge/server.ts";
 import type { Log } from "./insight/log.ts";
 import { watchLoop } from "./insight/loop-lag.ts";
@@ -32,20 +32,21 @@ import type { RowStore } from "./insight/row.ts";
 import { PinnedPrices } from "./prices/pinned.ts";
 import type { PriceStore } from "./prices/pinned.ts";
 import { providerOf } from "./provider/registry.ts";
-import { undiciDialer } from "./upstream/undici-dialer.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import type { ShutdownSettings } from "./lifecycle.ts";
+import type { Dialer } from "./upstream/dialer.ts";
 import { Health } from "./upstream/health.ts";
+import { undiciDialer } from "./upstream/undici-dialer.ts";
 
 /** Upstream calls that may run on without a client, all together. */
 const DRAINS_MAX = 100;
 /** Request bodies in memory, all together. */
 const BODIES_BYTES_MAX = 512 * 1024 * 1024;
 const BODY_GRACE_MS = 30_000;
-const DONE_CHECK_MS = 10;
-/** After an answer was told to stop, its last words and its row get this long. */
-const STOP_GRACE_MS = 3_000;
 
 export interface AppParts {
-  readonly config: Config;
+  /** The configuration that holds at first. */
+  readonly snapshot: Snapshot;
   readonly rows: RowStore;
   readonly files: RequestFiles;
   readonly prices: PriceStore;
@@ -75,10 +76,12 @@ export interface App {
   readonly accounts: AccountRegistry;
   readonly keys: KeyRing;
   readonly metrics: Metrics;
+  /** The configuration that holds now, and where another one is swapped in. */
+  readonly current: CurrentSnapshot;
   /** Binds and serves. @returns the port. Rejects when the address cannot be bound. */
   listen(): Promise<number>;
   /** Readiness off, then, after the balancer's delay, no new connections; answers may end until `drainMs`, then are stopped. */
-  stop(settings?: { delayMs: number; drainMs: number }): Promise<void>;
+  stop(settings?: ShutdownSettings): Promise<void>;
   /** Ends the drain now. */
   hurry(): void;
   /** Takes over accounts and keys that another relay changed. */
@@ -87,115 +90,133 @@ export interface App {
 
 /** Builds a relay that is not listening yet. */
 export function buildApp(parts: AppParts): App {
-  const { config, log } = parts;
-  const health = new Health(config.upstreams, performance.now());
-  const limiter = new Limiter(config.limits ?? null, () => performance.now());
+  const current = new CurrentSnapshot(parts.snapshot);
+  const hot = buildChat(parts, current);
+  const access = buildAccess(parts, hot.runs);
+  const open = new Set<ServerResponse>();
+  const control = lazyControl(controlParts(parts, current, access));
+  const edge: EdgeParts = { ...buildEdge(parts, current, hot, access, control), notReady: () => lifecycle.notReady() };
+  const server = createListener({
+    open,
+    handle: (request, response, requestId) => handle(request, response, requestId, edge),
+    onBug: hot.chat.onBug,
+  });
+  const lag = watchLoop((seconds) => hot.chat.metrics.loopLag.observe({}, seconds));
+  const lifecycle = new Lifecycle({
+    server,
+    open,
+    runs: hot.runs,
+    listen: parts.snapshot.config.listen,
+    shutdown: () => current.now.config.shutdown,
+    trouble: () => (parts.rows.hasRoom ? null : "store_unavailable"),
+    close: async () => {
+      lag.stop();
+      await hot.dialer.close();
+    },
+  });
+  return {
+    ...access,
+    metrics: hot.chat.metrics,
+    current,
+    listen: () => lifecycle.listen(),
+    stop: (settings) => lifecycle.stop(settings),
+    hurry: () => lifecycle.hurry(),
+    learn: (records) => {
+      access.accounts.learn(records.accounts);
+      access.keys.learn(records.keys);
+    },
+  };
+}
+
+/** What answers requests. */
+interface HotPath {
+  readonly chat: ChatParts;
+  readonly runs: Runs;
+  readonly limiter: Limiter;
+  readonly dialer: Dialer;
+}
+
+function buildChat(parts: AppParts, current: CurrentSnapshot): HotPath {
+  const { log, rows } = parts;
+  const health = new Health(current.now.config.upstreams, performance.now());
+  current.follow(({ config }) => health.reconcile(config.upstreams, performance.now()));
+  const limiter = new Limiter(() => performance.now());
   const dialer = undiciDialer();
   const metrics = new Metrics({
     streamsActive: () => runs.size,
-    rowsWaiting: () => parts.rows.waiting,
+    rowsWaiting: () => rows.waiting,
     upstreams: () => health.report(performance.now()),
     limits: () => limiter.report(),
   });
   const pins = new PinnedPrices(parts.prices);
-  const snapshot = snapshotOf(config, 0);
   const chat: ChatParts = {
     providerOf,
     health,
     dialer,
     ticker: new Ticker(),
-    rows: parts.rows,
-    billing: {
-      pin: (version) => pins.pin(version),
-      ask: (operation) => parts.ledger.ask(operation),
-    },
+    rows,
+    billing: { pin: (version) => pins.pin(version), ask: (operation) => parts.ledger.ask(operation) },
     metrics,
     drains: new DrainBudget(DRAINS_MAX),
     streamTimes: parts.streamTimes ?? STREAM_TIMES,
     onRow: (row) => log.request(row),
     onTrouble: (message) => log.trouble(message),
-    onBug: (requestId, error) => log.trouble(bugText(requestId, error)),
+    onBug: (requestId, error) => log.trouble(`bug in ${requestId}: ${errorStack(error)}`),
   };
   const runs = new Runs(chat);
-  const accounts = new AccountRegistry(parts.accountStore, parts.records.accounts);
-  const keys = new KeyRing(parts.keyStore, parts.records.keys);
-  keys.onChange = (key) => {
+  return { chat, runs, limiter, dialer };
+}
+
+function buildAccess(parts: AppParts, runs: Runs): Pick<App, "accounts" | "keys"> {
+  const onChange = (key: KeyRecord): void => {
     if (key.revokedAt !== null) runs.revokeKey(key.id);
   };
-  let isStopping = false;
-  const edge: EdgeParts = {
-    snapshot: () => snapshot,
-    keys,
-    mayLackKeys: parts.mayBeBehind,
-    accounts,
-    limits: {
-      limiter,
-      tierOf: (accountId) => accounts.get(accountId)?.tier ?? null,
-      keyLimitsOf: (key) => key.limits ?? undefined,
-    },
-    chat,
-    files: parts.files,
-    givenTo: parts.givenTo,
-    bodyLimits: { bytesMax: config.sizes.requestBytesMax, graceMs: parts.bodyGraceMs ?? BODY_GRACE_MS },
-    bodyBudget: new BodyBudget(BODIES_BYTES_MAX),
-    notReady: () => (isStopping ? "stopping" : parts.rows.hasRoom ? null : "store_unavailable"),
-    metrics: () => metrics.render(),
-    admin: lazyControl({
-      ledger: parts.ledger,
-      accounts,
-      keys,
-      store: parts.control,
-      tiers: tiersOf(config),
-      pricing: { book: config.prices, models: [...config.models.values()] },
-      adminToken: config.adminToken,
-      isLoopback: isLoopbackHost(config.listen.host),
-      addressOf: (request) => clientAddress(request, snapshot.isTrustedProxy) ?? "",
-      onTrouble: (message) => log.trouble(message),
-    }),
-    runs,
-    onRefusal: (refusal) => noteRefusal(refusal, chat, log),
+  return {
+    accounts: new AccountRegistry(parts.accountStore, parts.records.accounts),
+    keys: new KeyRing(parts.keyStore, parts.records.keys, onChange),
   };
-  const open = new Set<ServerResponse>();
-  const server = createListener({
-    open,
-    handle: (request, response, requestId) => handle(request, response, requestId, edge),
-    onBug: (requestId, error) => log.trouble(bugText(requestId, error)),
-  });
-  const lag = watchLoop((seconds) => metrics.loopLag.observe({}, seconds));
-  let hurry: () => void = () => undefined;
-  const hurried = new Promise<void>((resolve) => (hurry = resolve));
-
-  async function stop(settings = config.shutdown): Promise<void> {
-    isStopping = true;
-    const wait = (ms: number): Promise<unknown> => Promise.race([new Promise((resolve) => setTimeout(resolve, ms)), hurried]);
-    if (settings.delayMs > 0) await wait(settings.delayMs);
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
-    await Promise.race([wait(settings.drainMs), allDone(runs, open)]);
-    await Promise.race([runs.stopAll(), new Promise((resolve) => setTimeout(resolve, STOP_GRACE_MS))]);
-    server.closeIdleConnections();
-    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 250))]);
-    server.closeAllConnections();
-    lag.stop();
-    await dialer.close();
-  }
-
-  function learn(records: AccessRecords): void {
-    accounts.learn(records.accounts);
-    keys.learn(records.keys);
-  }
-
-  return { accounts, keys, metrics, listen: () => listen(server, config.listen), stop, hurry, learn };
 }
 
-/** What the log says of a mistake of the relay's own. */
-function bugText(requestId: string, error: unknown): string {
-  return `bug in ${requestId}: ${errorStack(error)}`;
+function buildEdge(
+  parts: AppParts,
+  current: CurrentSnapshot,
+  { chat, runs, limiter }: HotPath,
+  access: Pick<App, "accounts" | "keys">,
+  admin: EdgeParts["admin"],
+): Omit<EdgeParts, "notReady"> {
+  return {
+    snapshot: () => current.now,
+    keys: access.keys,
+    known: access,
+    mayLackKeys: parts.mayBeBehind,
+    limiter,
+    runs,
+    files: parts.files,
+    credit: { ledger: parts.ledger, givenTo: parts.givenTo },
+    bodyGraceMs: parts.bodyGraceMs ?? BODY_GRACE_MS,
+    bodyBudget: new BodyBudget(BODIES_BYTES_MAX),
+    hasRoom: () => parts.rows.hasRoom,
+    metrics: () => chat.metrics.render(),
+    admin,
+    onRefusal: (refusal) => noteRefusal({ ...chat, onUnnamed: parts.log.refusal }, refusal),
+  };
 }
 
-function tiersOf({ limits }: Config): TierView[] {
-  const tiers = [...(limits?.tiers ?? [])];
-  return tiers.map(([name, tier]) => ({ name, isDefault: name === limits?.defaultTier, ...tier }));
+function controlParts(parts: AppParts, current: CurrentSnapshot, access: Pick<App, "accounts" | "keys">): ControlParts {
+  return {
+    ...access,
+    ledger: parts.ledger,
+    store: parts.control,
+    settings: () => controlSettings(current.now.config),
+    isLoopback: isLoopbackHost(current.now.config.listen.host),
+    addressOf: (request) => clientAddress(request, current.now.isTrustedProxy) ?? "",
+    onTrouble: (message) => parts.log.trouble(message),
+  };
+}
+
+function controlSettings({ adminToken, limits, prices, models }: Config): ControlSettings {
+  const tiers = [...(limits?.tiers ?? [])].map(([name, tier]) => ({ name, isDefault: name === limits?.defaultTier, ...tier }));
+  return { adminToken, tiers, pricing: { book: prices, models: [...models.values()] } };
 }
 
 /** The control plane is loaded when it is first asked for: many relays never are. */
@@ -205,41 +226,6 @@ function lazyControl(parts: ControlParts): EdgeParts["admin"] {
     loading ??= import("./control/http/api.ts").then(({ controlApi }) => controlApi(parts));
     return (await loading)(request, response, requestId);
   };
-}
-
-/**
- * Counts a refusal; where the key was good and there is room it also gets a row. Others could fill the disk or the memory at will,
- * so they get a log line alone.
- */
-function noteRefusal(refusal: Refusal, chat: ChatParts, log: Log): void {
-  const { requestId, status, code, key, endpoint, model, durationMs } = refusal;
-  chat.metrics.refusals.add({ code });
-  if (key === null || endpoint === null || !chat.rows.hasRoom) return log.refusal(requestId, status, code);
-  const row = refusedRow(
-    { id: requestId, at: Date.now(), accountId: key.accountId, keyId: key.id, endpoint, model },
-    status,
-    code,
-    durationMs,
-  );
-  log.request(row);
-  chat.rows
-    .record(row)
-    .catch((error: unknown) => log.trouble(`row ${row.id} could not be kept: ${error instanceof Error ? error.message : String(error)}`));
-}
-
-/** Until no answer is under way, none waits for a slow reader, and no request is still being sent to us. */
-async function allDone(runs: Runs, open: ReadonlySet<ServerResponse>): Promise<void> {
-  while (runs.size > 0 || open.size > 0) await new Promise((resolve) => setTimeout(resolve, DONE_CHECK_MS));
-}
-
-function listen(server: Server, address: Config["listen"]): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(address.port, address.host, () => {
-      server.removeListener("error", reject);
-      resolve((server.address() as AddressInfo).port);
-    });
-  });
 }
 
 function isLoopbackHost(host: string): boolean {

@@ -3,6 +3,7 @@ import { relative } from "node:path";
 import { ensureDefaultAccount } from "./admission/default-account.ts";
 import { buildApp } from "./app.ts";
 import type { App } from "./app.ts";
+import { snapshotOf } from "./chat/snapshot.ts";
 import type { Config } from "./config/config.ts";
 import { ensureFirstKey } from "./first-key.ts";
 import type { FirstKey } from "./first-key.ts";
@@ -37,7 +38,7 @@ export async function serve(given: Config, print: (line: string) => void): Promi
   try {
     const { store, access, ledger, rows, files, prices, givenTo, records, mayBeBehind } = books;
     const stores = { keyStore: access, accountStore: access, control: controlStore(store) };
-    const app = buildApp({ config, rows, files, prices, givenTo, ...stores, records, mayBeBehind, ledger, log });
+    const app = buildApp({ snapshot: snapshotOf(config, 0), rows, files, prices, givenTo, ...stores, records, mayBeBehind, ledger, log });
     await ensureDefaultAccount(app.accounts);
     for (const account of app.accounts.list()) if (account.isMetered) await openWallet(ledger, account.id);
     books.watch((changed) => app.learn(changed));

@@ -1,31 +1,55 @@
 /** May this key do this? Account status, endpoints, addresses and models, in one place for every endpoint. */
 import type { BlockList } from "node:net";
 import { isInNetworks, networkList } from "../basics/network.ts";
-import type { Account } from "./accounts.ts";
-import type { KeyRecord } from "./keys.ts";
+import type { LimitsConfig } from "../config/config.ts";
+import type { Account, AccountRegistry } from "./accounts.ts";
+import type { KeyRecord, KeyRing } from "./keys.ts";
+import { tierIn } from "./tiers.ts";
 
 /** What a key can be limited to; the endpoints of the data plane by their names. */
 export const SCOPES = ["chat", "completions", "embeddings", "models", "balance", "requests"] as const;
 
 export type Scope = (typeof SCOPES)[number];
 
+/** A key that may do what it asked for, and the account that it belongs to. */
+export interface Grant {
+  readonly key: KeyRecord;
+  readonly account: Account;
+}
+
 export type GrantVerdict =
-  | { readonly ok: true }
-  | { readonly ok: false; readonly code: "account_suspended" | "scope_not_allowed" | "ip_not_allowed"; readonly message: string };
+  | { readonly ok: true; readonly grant: Grant }
+  | {
+      readonly ok: false;
+      readonly code: "key_revoked" | "account_suspended" | "scope_not_allowed" | "ip_not_allowed";
+      readonly message: string;
+    };
 
-const YES: GrantVerdict = { ok: true };
+/** Who is known, as of now. */
+export interface Known {
+  readonly keys: Pick<KeyRing, "latest">;
+  readonly accounts: Pick<AccountRegistry, "get">;
+}
 
-/** @param address the client's address as the socket has it. */
-export function mayUse(account: Account | undefined, key: KeyRecord, scope: Scope, address: string | undefined): GrantVerdict {
+/**
+ * Looks at the key and its account as they are now: both may have changed since the key was verified.
+ * @param address the client's address, or undefined where its connection is gone.
+ */
+export function admit({ keys, accounts }: Known, given: KeyRecord, scope: Scope, address: string | undefined): GrantVerdict {
+  const key = keys.latest(given);
+  const account = accounts.get(key.accountId);
+  if (key.revokedAt !== null) return no("key_revoked", "This key was revoked.");
   if (account?.status !== "active") return no("account_suspended", "This account is suspended or closed.");
   if (key.scopes !== null && !key.scopes.includes(scope)) return no("scope_not_allowed", `This key may not use ${scope}.`);
   if (key.addresses !== null && !isListed(key.addresses, address))
     return no("ip_not_allowed", "This key may not be used from this address.");
-  return YES;
+  return { ok: true, grant: { key, account } };
 }
 
-export function mayUseModel(key: KeyRecord, model: string): boolean {
-  return key.models === null || key.models.includes(model);
+/** Both the key and its account's tier may name the models that they are for. @param limits of the request's configuration. */
+export function mayUseModel({ key, account }: Grant, limits: LimitsConfig | null, model: string): boolean {
+  const ofTier = tierIn(limits, account.tier)?.models ?? null;
+  return (key.models === null || key.models.includes(model)) && (ofTier === null || ofTier.includes(model));
 }
 
 function no(code: Exclude<GrantVerdict, { ok: true }>["code"], message: string): GrantVerdict {

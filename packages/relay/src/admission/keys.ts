@@ -84,12 +84,15 @@ export class KeyRing {
   readonly #byHash = new Map<string, KeyRecord>();
   readonly #store: KeyStore;
 
-  /** Told of each key that is changed, here or by another relay. */
-  onChange: (key: KeyRecord) => void = () => undefined;
+  readonly #onChange: (key: KeyRecord) => void;
 
-  /** @param keys what the store holds. */
-  constructor(store: KeyStore, keys: readonly KeyRecord[]) {
+  /**
+   * @param keys what the store holds.
+   * @param onChange told of each key that is known, and of each change of one, here or by another relay.
+   */
+  constructor(store: KeyStore, keys: readonly KeyRecord[], onChange: (key: KeyRecord) => void = () => undefined) {
     this.#store = store;
+    this.#onChange = onChange;
     this.learn(keys);
   }
 
@@ -105,7 +108,7 @@ export class KeyRing {
 
   #keep(key: KeyRecord): void {
     this.#byHash.set(Buffer.from(key.sha256).toString("base64"), key);
-    this.onChange(key);
+    this.#onChange(key);
   }
 
   /** @param text the key as the client sent it, already trimmed. @param now wall-clock milliseconds. */

@@ -1,10 +1,17 @@
-/** Limits of tiers, counted in the memory of this one process: two relays side by side let in twice as much. */
+/**
+ * Limits of tiers, counted in the memory of this one process: two relays side by side let in twice as much. What is counted goes by
+ * the names of accounts, keys and models; the limits themselves come with each question, from the configuration of the request that
+ * asks, so that counts outlive a change of the configuration.
+ */
 import { admit, LimitUse, standingOf } from "@millrace/policy/limit";
 import type { LimitClaim, LimitGrant, LimitRefusal, LimitScope, LimitSet, LimitStanding } from "@millrace/policy/limit";
 import type { LimitsConfig, Tier } from "../config/config.ts";
+import { tierIn } from "./tiers.ts";
 
 /** Whose limits a request is under. */
 export interface LimitedParty {
+  /** The tiers of the request's configuration; null where it has none. */
+  readonly tiers: LimitsConfig | null;
   readonly accountId: string;
   /** The account's own tier; null is the default one. */
   readonly tier: string | null;
@@ -63,7 +70,6 @@ const SUBJECTS_MAX = 50_000;
 /** Each admission looks at so many other subjects and drops those without anything to remember. */
 const SWEPT_AT_ONCE = 3;
 
-const UNLIMITED: Tier = { limits: {}, models: null, perModel: new Map() };
 const NO_LEASE: Lease = { settle: () => undefined, release: () => undefined, undo: () => undefined };
 
 interface Held {
@@ -79,7 +85,6 @@ interface Subject {
 }
 
 export class Limiter {
-  readonly #limits: LimitsConfig | null;
   readonly #clock: () => number;
   readonly #leaseMs: number;
   readonly #subjectsMax: number;
@@ -90,8 +95,7 @@ export class Limiter {
   #sweep: Iterator<[string, LimitUse]>;
 
   /** @param clock the same one that `nowMs` of a question comes from. */
-  constructor(limits: LimitsConfig | null, clock: () => number, settings: LimiterSettings = {}) {
-    this.#limits = limits;
+  constructor(clock: () => number, settings: LimiterSettings = {}) {
     this.#clock = clock;
     this.#leaseMs = settings.leaseMs ?? LEASE_MS;
     this.#subjectsMax = settings.subjectsMax ?? SUBJECTS_MAX;
@@ -101,7 +105,7 @@ export class Limiter {
   /** Takes a request, a slot and the estimate of every subject in one step, or nothing at all. */
   admit(ask: LimitAsk): Admission {
     const { nowMs } = ask;
-    const tier = this.#tierOf(ask.tier);
+    const tier = tierIn(ask.tiers, ask.tier);
     if (tier === null) return { ok: false, refused: { kind: "tier_unknown" } };
     const subjects = [...partySubjects(ask, tier), ...modelSubjects(ask, tier)];
     if (subjects.length === 0) return { ok: true, lease: NO_LEASE };
@@ -124,9 +128,10 @@ export class Limiter {
 
   /** What is left, of the model's own limits too where one is named. Null values where nothing is limited. */
   standing(party: LimitedParty & { readonly model?: string }, nowMs: number): LimitStanding {
-    const tier = this.#tierOf(party.tier) ?? UNLIMITED;
+    const tier = tierIn(party.tiers, party.tier);
     const { model } = party;
-    const subjects = [...partySubjects(party, tier), ...(model === undefined ? [] : modelSubjects({ ...party, model }, tier))];
+    const ofModel = tier === null || model === undefined ? [] : modelSubjects({ ...party, model }, tier);
+    const subjects = [...partySubjects(party, tier), ...ofModel];
     return standingOf(
       subjects.map((subject) => ({ ...subject, use: this.#uses.get(idOf(subject)) ?? new LimitUse() })),
       nowMs,
@@ -135,14 +140,8 @@ export class Limiter {
 
   /** False when nothing about this request is limited, and nothing needs to be estimated. */
   isLimited(party: LimitedParty & { readonly model: string }): boolean {
-    const tier = this.#tierOf(party.tier);
+    const tier = tierIn(party.tiers, party.tier);
     return tier === null || partySubjects(party, tier).length > 0 || modelSubjects(party, tier).length > 0;
-  }
-
-  /** May accounts of this tier use the model? */
-  allowsModel(tier: string | null, model: string): boolean {
-    const models = this.#tierOf(tier)?.models ?? null;
-    return models === null || models.includes(model);
   }
 
   /** Subjects in memory, idle ones included. */
@@ -156,16 +155,6 @@ export class Limiter {
     this.#renew(nowMs);
     this.#sweepUpTo(this.#uses.size, nowMs);
     return { subjects: this.#uses.size, inFlight: this.#held.size };
-  }
-
-  /** Null when there is no such tier and no default; an account without a tier and without a default is not limited. */
-  #tierOf(name: string | null): Tier | null {
-    const limits = this.#limits;
-    if (limits === null) return UNLIMITED;
-    const found = name === null ? undefined : limits.tiers.get(name);
-    if (found !== undefined) return found;
-    if (limits.defaultTier === null) return name === null ? UNLIMITED : null;
-    return limits.tiers.get(limits.defaultTier) ?? null;
   }
 
   #claim({ scope, id, limits }: Subject): LimitClaim {
@@ -223,9 +212,9 @@ export class Limiter {
   }
 }
 
-function partySubjects({ accountId, keyId, keyLimits }: LimitedParty, tier: Tier): Subject[] {
+function partySubjects({ accountId, keyId, keyLimits }: LimitedParty, tier: Tier | null): Subject[] {
   return [
-    ...(isBounded(tier.limits) ? [{ scope: "account" as const, id: accountId, limits: tier.limits }] : []),
+    ...(tier !== null && isBounded(tier.limits) ? [{ scope: "account" as const, id: accountId, limits: tier.limits }] : []),
     ...(keyLimits !== undefined && isBounded(keyLimits) ? [{ scope: "key" as const, id: keyId, limits: keyLimits }] : []),
   ];
 }

@@ -1,11 +1,12 @@
 /** Keeps the row of a request and counts it: the effects that follow from what was concluded. */
 import { formatUsd, nanos } from "@millrace/wire/money";
+import type { KeyRecord } from "../admission/keys.ts";
 import { errorText } from "../basics/error-text.ts";
 import { endpointNames } from "../insight/endpoint-names.ts";
 import type { Metrics } from "../insight/metrics.ts";
 import type { AttemptRow, Ending, RequestRow, RowStore } from "../insight/row.ts";
 import type { AttemptReport } from "./attempt.ts";
-import { UNPRICED } from "./record.ts";
+import { refusedRow, UNPRICED } from "./record.ts";
 
 export interface RecorderParts {
   readonly rows: RowStore;
@@ -48,6 +49,33 @@ export function noteAttempt(parts: RecorderParts, row: AttemptRow, { outcome }: 
   countAttempt(parts.metrics, row);
   if (outcome.kind === "failed" && outcome.failure.kind === "credential")
     parts.onTrouble(`upstream ${row.upstream} refuses our key or account (${outcome.failure.detail}); it is left out for a minute`);
+}
+
+/** What is known of a request that was turned away; whose it was only where its key was good. */
+export interface Refusal {
+  readonly requestId: string;
+  readonly status: number;
+  readonly code: string;
+  readonly key: KeyRecord | null;
+  readonly endpoint: string | null;
+  readonly model: string;
+  readonly durationMs: number;
+}
+
+/**
+ * Counts a refusal; where the key was good and there is room it also gets a row. Others could fill the disk or the memory at will,
+ * so that they get a log line alone, by `onUnnamed`.
+ */
+export function noteRefusal(
+  parts: RecorderParts & { readonly onUnnamed: (requestId: string, status: number, code: string) => void },
+  refusal: Refusal,
+): void {
+  const { requestId: id, status, code, key, endpoint, model, durationMs } = refusal;
+  parts.metrics.refusals.add({ code });
+  if (key === null || endpoint === null || !parts.rows.hasRoom) return parts.onUnnamed(id, status, code);
+  const row = refusedRow({ id, at: Date.now(), accountId: key.accountId, keyId: key.id, endpoint, model }, status, code, durationMs);
+  parts.onRow(row);
+  parts.rows.record(row).catch((error: unknown) => parts.onTrouble(`row ${row.id} could not be kept: ${errorText(error)}`));
 }
 
 /** Counts an attempt that is over. */

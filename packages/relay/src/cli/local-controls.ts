@@ -40,8 +40,7 @@ async function controlsOf({ store, access, ledger, records }: Books): Promise<Co
     store: controlStore(store),
     accounts,
     keys,
-    tiers: null,
-    pricing: null,
+    settings: () => null,
     onTrouble: (message) => fail(message, 1),
   });
   return {

@@ -13,6 +13,7 @@ import { unpricedWarnings } from "./resources/prices.ts";
 import type { Pricing } from "./resources/prices.ts";
 import { Requests } from "./resources/requests.ts";
 import { SessionOperations } from "./access/session-operations.ts";
+import type { ControlSettings } from "./settings.ts";
 import type { TierView } from "./resources/tiers.ts";
 import { UpstreamUsage } from "./resources/upstream-usage.ts";
 import { Usage } from "./resources/usage.ts";
@@ -24,8 +25,7 @@ export interface OperationsParts {
   readonly accounts: AccountRegistry;
   readonly keys: KeyRing;
   /** What the running configuration says; null where it is not known. */
-  readonly tiers: readonly TierView[] | null;
-  readonly pricing: Pricing | null;
+  readonly settings: () => ControlSettings | null;
   /** Told of what no caller hears of. */
   readonly onTrouble: (message: string) => void;
 }
@@ -41,8 +41,8 @@ export interface Operations {
   readonly upstreamUsage: UpstreamUsage;
   readonly audit: Audit;
   readonly sessions: SessionOperations;
-  readonly tiers: readonly TierView[];
-  readonly pricing: Pricing;
+  readonly tiers: () => readonly TierView[];
+  readonly pricing: () => Pricing;
 }
 
 const NO_PRICING: Pricing = { book: { prices: new Map(), costs: new Map(), derived: new Map() }, models: [] };
@@ -54,9 +54,9 @@ export function operationsOf(parts: OperationsParts, sessions: SessionOperations
   const accounts = new Accounts({
     accounts: parts.accounts,
     store,
-    tiers: parts.tiers,
+    tiers: () => parts.settings()?.tiers ?? null,
     changes,
-    warningsOfMetered: () => unpricedWarnings(parts.pricing),
+    warningsOfMetered: () => unpricedWarnings(parts.settings()?.pricing ?? null),
   });
   return {
     accounts,
@@ -69,11 +69,11 @@ export function operationsOf(parts: OperationsParts, sessions: SessionOperations
     upstreamUsage: new UpstreamUsage(store),
     audit: new Audit(store),
     sessions,
-    tiers: parts.tiers ?? [],
-    pricing: parts.pricing ?? NO_PRICING,
+    tiers: () => parts.settings()?.tiers ?? [],
+    pricing: () => parts.settings()?.pricing ?? NO_PRICING,
   };
 }
 
 function noSessions({ store }: OperationsParts): SessionOperations {
-  return new SessionOperations(new Authenticator({ adminToken: null, members: store }), false);
+  return new SessionOperations(new Authenticator({ adminToken: () => null, members: store }), false);
 }

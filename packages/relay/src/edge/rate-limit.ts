@@ -1,38 +1,32 @@
 /** Limits as clients meet them: the headers of every answer, and the refusals. */
 import { durationText } from "@millrace/wire/duration";
 import type { ServerResponse } from "node:http";
-import type { LimitQuota, LimitSet, LimitStanding } from "@millrace/policy/limit";
+import type { LimitQuota, LimitStanding } from "@millrace/policy/limit";
 import { WINDOW_WAIT_MS_MAX } from "@millrace/policy/limit-window";
 import type { Lease, LimitedParty, Limiter, EntryRefusal } from "../admission/limits.ts";
-import type { KeyRecord } from "../admission/keys.ts";
+import type { Grant } from "../admission/authorize.ts";
 import type { Exchange } from "../chat/exchange.ts";
 import { clampRetryAfter, relayError } from "../chat/relay-error.ts";
 import type { RelayError } from "../chat/relay-error.ts";
 import { estimateInput } from "../chat/estimate.ts";
+import type { Snapshot } from "../chat/snapshot.ts";
 import type { ClientRequest } from "../provider/provider.ts";
 
-/** What the edge knows of limits. */
-export interface LimitParts {
+/** Whom the limits are asked for, by which configuration. */
+export interface LimitedCaller {
   readonly limiter: Limiter;
-  /** Name of an account's tier; null is the default one. */
-  readonly tierOf: (accountId: string) => string | null;
-  /** A key's own limits beside those of its account. */
-  readonly keyLimitsOf?: (key: KeyRecord) => LimitSet | undefined;
+  readonly grant: Grant;
+  readonly snapshot: Snapshot;
 }
 
 /** Where the client says nothing of it, an answer is taken to have so many tokens until it is over. */
 const OUTPUT_TOKENS_GUESS = 1_000;
 const RETRY_AFTER_MS_MAX = 60_000;
 
-/** May the key's account use this model? */
-export function tierAllows(parts: LimitParts, key: KeyRecord, model: string): boolean {
-  return parts.limiter.allowsModel(parts.tierOf(key.accountId), model);
-}
-
 /** Puts what is left into the answer's headers, whatever the answer will be. */
-export function showStanding(response: ServerResponse, parts: LimitParts, key: KeyRecord, model?: string): void {
-  const party = partyOf(parts, key);
-  const standing = parts.limiter.standing(model === undefined ? party : { ...party, model }, performance.now());
+export function showStanding(response: ServerResponse, caller: LimitedCaller, model?: string): void {
+  const party = partyOf(caller);
+  const standing = caller.limiter.standing(model === undefined ? party : { ...party, model }, performance.now());
   for (const [name, value] of Object.entries(standingHeaders(standing))) response.setHeader(name, value);
 }
 
@@ -40,15 +34,15 @@ export type Entry = { readonly ok: true; readonly lease: Lease } | { readonly ok
 
 /** Asks the limits once, for everything that the request is going to use. */
 export function enter(
-  parts: LimitParts,
-  key: KeyRecord,
+  caller: LimitedCaller,
   asked: { readonly request: ClientRequest; readonly textBytes: number },
   isAlive: () => boolean,
 ): Entry {
-  const party = { ...partyOf(parts, key), model: asked.request.model };
-  const tokensMin = parts.limiter.isLimited(party) ? estimateInput(asked) : 0;
+  const { limiter } = caller;
+  const party = { ...partyOf(caller), model: asked.request.model };
+  const tokensMin = limiter.isLimited(party) ? estimateInput(asked) : 0;
   const estimatedTokens = tokensMin + estimateOutput(asked.request);
-  const admission = parts.limiter.admit({ ...party, estimatedTokens, tokensMin, nowMs: performance.now(), isAlive });
+  const admission = limiter.admit({ ...party, estimatedTokens, tokensMin, nowMs: performance.now(), isAlive });
   return admission.ok ? admission : { ok: false, error: refusalError(admission.refused) };
 }
 
@@ -58,8 +52,9 @@ export function settleLease(lease: Lease, row: Parameters<NonNullable<Exchange["
   if (row.errorCode !== null) lease.release();
 }
 
-function partyOf(parts: LimitParts, key: KeyRecord): LimitedParty {
-  return { accountId: key.accountId, tier: parts.tierOf(key.accountId), keyId: key.id, keyLimits: parts.keyLimitsOf?.(key) };
+function partyOf({ grant: { key, account }, snapshot }: LimitedCaller): LimitedParty {
+  const tiers = snapshot.config.limits ?? null;
+  return { tiers, accountId: account.id, tier: account.tier, keyId: key.id, keyLimits: key.limits ?? undefined };
 }
 
 function estimateOutput(request: ClientRequest): number {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { mayUse } from "../../src/admission/authorize.ts";
+import { admit } from "../../src/admission/authorize.ts";
 import { newKeyRecord } from "../../src/admission/keys.ts";
 import { networkFault } from "../../src/basics/network.ts";
 import { call, errorOf, MESSAGES } from "../support/call.ts";
@@ -146,8 +146,10 @@ test("accounts and limits of keys are there again after a start", async () => {
 
 test("addresses are compared by what they mean, not by how they are written", () => {
   const account = { id: "a", name: "a", isMetered: false, tier: null, status: "active", createdAt: 0 } as const;
-  const allowed = (addresses: string[], address: string | undefined): boolean =>
-    mayUse(account, { ...newKeyRecord("a", "k", 0).record, addresses }, "chat", address).ok;
+  const allowed = (addresses: string[], address: string | undefined): boolean => {
+    const key = { ...newKeyRecord("a", "k", 0).record, addresses };
+    return admit({ keys: { latest: () => key }, accounts: { get: () => account } }, key, "chat", address).ok;
+  };
   expect(allowed(["127.0.0.1"], "::ffff:127.0.0.1")).toBe(true);
   expect(allowed(["2001:db8::/32"], "2001:0db8:0000::1")).toBe(true);
   expect(allowed(["2001:db8::/32"], "2001:db9::1")).toBe(false);

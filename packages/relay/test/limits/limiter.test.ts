@@ -7,9 +7,9 @@ import { tierForAll, tiers } from "./tiers.ts";
 /** A limiter whose time stands still until it is told otherwise. */
 function limiterOf(limits: LimitsConfig | null, settings: LimiterSettings = {}) {
   const clock = { nowMs: 1_000 };
-  const limiter = new Limiter(limits, () => clock.nowMs, settings);
+  const limiter = new Limiter(() => clock.nowMs, settings);
   const ask = (more: Partial<LimitAsk> = {}): Admission =>
-    limiter.admit({ accountId: "a", tier: null, keyId: "k", model: "m", estimatedTokens: 10, nowMs: clock.nowMs, ...more });
+    limiter.admit({ tiers: limits, accountId: "a", tier: null, keyId: "k", model: "m", estimatedTokens: 10, nowMs: clock.nowMs, ...more });
   return { clock, limiter, ask };
 }
 
@@ -58,12 +58,11 @@ describe("a limit", () => {
   });
 
   test("that refuses takes nothing of the others", () => {
-    const { ask, limiter } = limiterOf(
-      tierForAll({ limits: { rpm: 100, tpm: 1_000, inFlight: 50 }, perModel: new Map([["m", { inFlight: 1 }]]) }),
-    );
+    const tiers = tierForAll({ limits: { rpm: 100, tpm: 1_000, inFlight: 50 }, perModel: new Map([["m", { inFlight: 1 }]]) });
+    const { ask, limiter } = limiterOf(tiers);
     const first = lease(ask());
     for (let times = 0; times < 200; times++) expect(nameOf(ask())).toBe("account model in_flight");
-    const party = { accountId: "a", tier: null, keyId: "k" };
+    const party = { tiers, accountId: "a", tier: null, keyId: "k" };
     expect(limiter.standing(party, 1_000)).toMatchObject({ requests: { remaining: 99 }, tokens: { remaining: 990 } });
     expect(limiter.report().inFlight).toBe(1);
     first.release();
@@ -125,10 +124,11 @@ describe("a lease", () => {
   });
 
   test("that is undone gives back the request and its tokens too", () => {
-    const { ask, limiter } = limiterOf(tierForAll({ limits: { rpm: 1, tpm: 10 } }));
+    const tiers = tierForAll({ limits: { rpm: 1, tpm: 10 } });
+    const { ask, limiter } = limiterOf(tiers);
     lease(ask()).undo();
     lease(ask()).undo();
-    expect(limiter.standing({ accountId: "a", tier: null, keyId: "k" }, 1_000)).toEqual({
+    expect(limiter.standing({ tiers, accountId: "a", tier: null, keyId: "k" }, 1_000)).toEqual({
       requests: { limit: 1, remaining: 1, resetMs: 0 },
       tokens: { limit: 10, remaining: 10, resetMs: 0 },
     });

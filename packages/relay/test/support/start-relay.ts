@@ -9,6 +9,7 @@ import { ensureDefaultAccount } from "../../src/admission/default-account.ts";
 import { buildApp } from "../../src/app.ts";
 import type { App } from "../../src/app.ts";
 import type { StreamTimes } from "../../src/chat/client-delivery.ts";
+import { snapshotOf } from "../../src/chat/snapshot.ts";
 import type { Config, Upstream } from "../../src/config/config.ts";
 import { openLog } from "../../src/insight/log.ts";
 import type { SimulatorOptions, Simulator } from "../../src/simulator/simulator.ts";
@@ -129,7 +130,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   const books = await openBooks({ ...config, onTrouble: (message) => log.trouble(message) });
   const { store, ledger } = books;
   const app = buildApp({
-    config,
+    snapshot: snapshotOf(config, 1),
     rows: books.rows,
     files: books.files,
     prices: books.prices,

@@ -11,7 +11,7 @@ import { secretIn, Sessions } from "./sessions.ts";
 
 export interface AuthenticatorParts {
   /** `MILLRACE_ADMIN_TOKEN`; null where only members may come in. */
-  readonly adminToken: string | null;
+  readonly adminToken: () => string | null;
   /** Asked at every request, so that a change of a member counts at once and on every relay of a database. */
   readonly members: {
     memberById(id: string): Promise<Member | null>;
@@ -60,7 +60,7 @@ export class Authenticator {
   }
 
   #isRoot(token: string): boolean {
-    const { adminToken } = this.#parts;
+    const adminToken = this.#parts.adminToken();
     return adminToken !== null && timingSafeEqual(sha256(token), sha256(adminToken));
   }
 
@@ -78,7 +78,7 @@ export class Authenticator {
 
   #unknown(code: "key_missing" | "key_invalid"): Refusal {
     const hint =
-      this.#parts.adminToken === null
+      this.#parts.adminToken() === null
         ? "Send a member's token as `Authorization: Bearer mra_...`, or start the relay with MILLRACE_ADMIN_TOKEN to be its owner."
         : "Send the owner's token or a member's as `Authorization: Bearer mra_...`.";
     return new Refusal(code, hint, { "www-authenticate": "Bearer" });

@@ -16,10 +16,10 @@ import type { ControlRoute } from "./route.ts";
 import { ROUTES } from "./routes.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import { SessionOperations } from "../access/session-operations.ts";
+import type { ControlSettings } from "../settings.ts";
 
 export interface ControlParts extends GateParts, OperationsParts {
-  /** `MILLRACE_ADMIN_TOKEN`, or null. */
-  readonly adminToken: string | null;
+  readonly settings: () => ControlSettings;
 }
 
 const BODY_BYTES_MAX = 1024 * 1024;
@@ -36,7 +36,7 @@ interface Admission {
 
 /** Handles requests under `/admin`. */
 export function controlApi(parts: ControlParts): (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void> {
-  const authenticator = new Authenticator({ adminToken: parts.adminToken, members: parts.store });
+  const authenticator = new Authenticator({ adminToken: () => parts.settings().adminToken, members: parts.store });
   const gate = new Authorizer(ROUTES, authenticator, parts);
   const operations = operationsOf(parts, new SessionOperations(authenticator, !parts.isLoopback));
   const admissions = new WeakMap<IncomingMessage, Admission>();

@@ -53,7 +53,7 @@ export interface AccountsParts {
   readonly store: Pick<ControlStore, "accountClash" | "fresh">;
   readonly changes: Changes;
   /** Null where the configuration is not known, and any name is taken. */
-  readonly tiers: readonly TierView[] | null;
+  readonly tiers: () => readonly TierView[] | null;
   /** What an account that pays meets as things are configured. */
   readonly warningsOfMetered: () => string[];
 }
@@ -152,7 +152,7 @@ export class Accounts {
   }
 
   #checkTier(tier: string | null): void {
-    const { tiers } = this.#parts;
+    const tiers = this.#parts.tiers();
     if (tier === null || tiers === null || tiers.some((known) => known.name === tier)) return;
     const known = tiers.length === 0 ? "the configuration has none" : `there are ${tiers.map((each) => each.name).join(", ")}`;
     throw new Refusal("invalid_request", `There is no tier ${tier}: ${known}.`);

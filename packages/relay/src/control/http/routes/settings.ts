@@ -14,7 +14,7 @@ export const SETTINGS: readonly ControlRoute[] = [
     summary: "What accounts pay for each model, and what each upstream costs.",
     query: PageInput,
     answer: pageShape(PriceShape),
-    act: (operations, { query }) => listPrices(operations.pricing, query, Date.now()),
+    act: (operations, { query }) => listPrices(operations.pricing(), query, Date.now()),
   }),
   route(READERS, {
     name: "listTiers",
@@ -23,6 +23,6 @@ export const SETTINGS: readonly ControlRoute[] = [
     summary: "Tiers of limits, as the configuration names them.",
     query: PageInput,
     answer: pageShape(TierShape),
-    act: (operations, { query }) => listTiers(operations.tiers, query),
+    act: (operations, { query }) => listTiers(operations.tiers(), query),
   }),
 ];

@@ -1,0 +1,10 @@
+/** What the running configuration says to the control plane. It is read anew at each request, for a reload may have changed it. */
+import type { Pricing } from "./resources/prices.ts";
+import type { TierView } from "./resources/tiers.ts";
+
+export interface ControlSettings {
+  /** `MILLRACE_ADMIN_TOKEN`; null where only members may come in. */
+  readonly adminToken: string | null;
+  readonly tiers: readonly TierView[];
+  readonly pricing: Pricing;
+}

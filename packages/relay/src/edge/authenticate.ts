@@ -1,0 +1,31 @@
+/** Whose request this is: the credential in its head, and the key behind it. */
+import type { IncomingMessage } from "node:http";
+import { readCredential } from "../admission/credential.ts";
+import type { KeyRecord, KeyRing } from "../admission/keys.ts";
+import { relayError } from "../chat/relay-error.ts";
+import type { RelayError } from "../chat/relay-error.ts";
+
+const KEY_MESSAGES: Readonly<Record<"key_malformed" | "key_invalid" | "key_revoked" | "key_expired", string>> = {
+  key_malformed: "This is not a key of this relay: it begins with sk- and was copied whole.",
+  key_invalid: "This key is not known here.",
+  key_revoked: "This key was revoked.",
+  key_expired: "This key has expired.",
+};
+
+export type Authentication = { readonly ok: true; readonly key: KeyRecord } | { readonly ok: false; readonly error: RelayError };
+
+/** @param mayLackKeys true while another relay may have made keys that are not known here. */
+export function authenticate(request: IncomingMessage, keys: KeyRing, mayLackKeys: () => boolean): Authentication {
+  const credential = readCredential(request.headers);
+  if (!credential.ok) return { ok: false, error: relayError(credential.code, credential.message) };
+  const verdict = keys.verify(credential.text, Date.now());
+  if (verdict.ok) return verdict;
+  if (verdict.code === "key_invalid" && mayLackKeys())
+    return { ok: false, error: relayError("store_unavailable", "Whether this key is good cannot be told right now.", { retryAfterS: 5 }) };
+  return { ok: false, error: relayError(verdict.code, KEY_MESSAGES[verdict.code]) };
+}
+
+/** What a refusal of a credential says besides: how to send one. */
+export function challengeOf({ code }: Pick<RelayError, "code">): Readonly<Record<string, string>> {
+  return code.startsWith("key_") ? { "www-authenticate": "Bearer" } : {};
+}
