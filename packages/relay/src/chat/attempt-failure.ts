@@ -14,7 +14,7 @@ export interface AttemptFailure {
   readonly error: UpstreamError | null;
   /** The request body had left for this upstream. */
   readonly wasSent: boolean;
-  /** Milliseconds the upstream asked us to wait. */
+  /** Milliseconds that the upstream asked the relay to wait. */
   readonly retryAfterMs: number | null;
 }
 

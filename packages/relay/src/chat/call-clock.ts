@@ -1,6 +1,6 @@
 /**
- * The clocks of one upstream call, as numbers. While we have paused reading, because the client is slow, none of
- * them runs: the silence is ours then.
+ * The deadlines of one upstream call, kept as numbers. All of them stand still while the relay has paused reading because its
+ * client is slow: that silence is not the upstream's.
  */
 import type { Timeouts } from "../config/config.ts";
 
@@ -28,7 +28,7 @@ export class CallClock {
     this.#sentAt = now;
   }
 
-  /** Its connection was dead, and a new one is being set up. */
+  /** The connection was dead, and the dialer sets up a new one. */
   unsent(now: number): void {
     this.#sentAt = null;
     this.#connectingSince = now;
@@ -74,7 +74,7 @@ export class CallClock {
   }
 }
 
-/** The clause that an error message or a row says of a passed limit. */
+/** What an error message or a row says of a limit that has passed, as a clause: "sent no event within 120 s". */
 export function describeOverdue(overdue: Overdue, limits: Timeouts): string {
   switch (overdue) {
     case "connect":

@@ -1,9 +1,9 @@
-/** Notes now and then how far a paid stream has come, so that the death of this process is charged by it. */
+/** Writes checkpoints of a paid stream to the ledger: if this process dies, the ledger charges by the last one. */
 import type { BilledUsage } from "@millrace/policy/price";
 import type { RequestHold } from "./request-hold.ts";
 import type { Ticking } from "./ticker.ts";
 
-/** A note every so many tokens of output, or this long after the last one. */
+/** A checkpoint is due after this many tokens of output, or this long after the last one. */
 const TOKENS = 512;
 const EVERY_MS = 1_000;
 
@@ -32,7 +32,7 @@ export class Checkpoints implements Ticking {
     this.#tokens = usage.output;
     this.#at = now;
     this.#isUnderWay = true;
-    // One that is lost only makes the charge after a crash smaller; the next one says more anyway.
+    // A lost checkpoint only makes the charge after a crash smaller, and the next one covers more anyway.
     this.#hold.checkpoint(++this.#seq, usage).then(() => (this.#isUnderWay = false), this.#onBug);
   }
 }

@@ -1,11 +1,11 @@
-/** A sliding hold: a stream goes on only as far as money is set aside for it, and more is asked for in good time. */
+/** Lets a stream go on only as far as its sliding hold covers it, and extends the hold before it runs out. */
 import type { Refused } from "../ledger/operation.ts";
 import type { RequestHold } from "./request-hold.ts";
 import type { Meter } from "./meter.ts";
 
-/** Our count of tokens is an estimate: twice as many are taken to have been billed. */
+/** The relay's own count of tokens is an estimate: the gate assumes that the upstream bills twice as many. */
 const CAUTION = 2;
-/** More is asked for when this part of a window is left. */
+/** The gate extends the hold when fewer covered tokens than this are left. */
 const ASK_AHEAD_TOKENS = 1_024;
 
 export interface CreditListener {
@@ -22,7 +22,7 @@ export class CreditGate {
   readonly #listener: CreditListener;
   #covered: number;
   #isAsking = false;
-  /** Asked in advance and refused: asked once more when it is needed, for credit may have come in between. */
+  /** An extension in advance was refused. The gate asks again when it needs one: credit may have come in between. */
   #wasRefused = false;
 
   /** @param covered tokens of output that the hold covers. */
@@ -32,7 +32,7 @@ export class CreditGate {
     this.#listener = listener;
   }
 
-  /** Whether what was read is paid for, by the upstream's count or by our estimate. Asks for more where it is needed soon. */
+  /** True when the hold covers what was read, by the upstream's count or the relay's estimate. Extends the hold if it will run out soon. */
   covers(meter: Pick<Meter, "usage" | "estimatedOutput">): boolean {
     const tokens = meter.usage === null ? Math.ceil(meter.estimatedOutput * CAUTION) : meter.usage.output;
     const isCovered = tokens <= this.#covered;
@@ -51,7 +51,7 @@ export class CreditGate {
       return this.#listener.onCovered();
     }
     this.#wasRefused = true;
-    // What came meanwhile may wait for it by now: opening looks again, and asks once more.
+    // Events that came meanwhile may wait for this extension by now: the listener looks again, and the gate asks once more.
     if (isAhead) this.#listener.onCovered();
     else this.#listener.onUnpaid(answer);
   }

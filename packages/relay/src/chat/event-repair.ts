@@ -1,7 +1,7 @@
 /**
- * Mends events that stock clients read wrongly, byte by byte where it is needed and nowhere else: a role or the head
- * of a tool call that is said again (some clients join the two), a tool call without its index (some lose it), and
- * `error: null` (some take the key alone for an error).
+ * Repairs events that stock clients read wrongly. It changes only the bytes that are at fault: a repeated role or head of a tool
+ * call (some clients join the two), a tool call without its index (some lose it), and `error: null` (some take the key alone for
+ * an error).
  */
 import { editJson, findPath, scanJson } from "@millrace/wire/json-scan";
 import type { JsonEdit } from "@millrace/wire/json-scan";
@@ -31,10 +31,10 @@ export function isForRepair(event: object): boolean {
   });
 }
 
-/** Work that mending one event may cost: parts times bytes. No provider comes near it; a hostile one must not stall the rest. */
+/** Bound on the work of repairing one event: parts times bytes. No provider comes near it; a hostile one must not stall the others. */
 const WORK_MAX = 8_000_000;
 
-/** True when an event has so many choices and tool calls for its size that mending it would hold up everybody else. */
+/** True when an event has so many choices and tool calls for its size that repairing it would hold up all other requests. */
 export function isTooManyParts(event: object, bytes: number): boolean {
   let parts = 0;
   for (const choice of choicesOf(event)) {
@@ -103,7 +103,7 @@ function toolEdits(sofar: ChoiceSoFar, call: Record<string, unknown>): { head: J
   return { head, made };
 }
 
-/** A call that is named for the first time is the next one; anything else goes on with the one it names, or the last. */
+/** A new id or name begins the next call. Anything else continues the call that it names, or the last one. */
 function missingIndex(sofar: ChoiceSoFar, id: string, name: string): number {
   if (id !== "") {
     return sofar.ids.get(id) ?? sofar.calls.size;

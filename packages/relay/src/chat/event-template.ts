@@ -43,7 +43,7 @@ export class EventTemplate {
     this.textUnits = units;
   }
 
-  /** Remembers an event of which only the text will change. Events that say more are not remembered. */
+  /** Learns the bytes around an event's text. Ignores events that say more than a text: the next one would not be like them. */
   learn(data: Buffer, facts: EventFacts): void {
     if (!facts.hasContent || facts.text === "" || facts.finished.length > 0 || facts.usage !== null || facts.error !== null) return;
     for (const needle of this.#needles) {

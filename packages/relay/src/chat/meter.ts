@@ -8,7 +8,7 @@ export interface MeterReading {
   readonly usage: Usage | null;
   readonly events: number;
   readonly contentEvents: number;
-  /** Our count of the output tokens that the client has got. */
+  /** The relay's own count of the output tokens that the client has got. */
   readonly output: number;
   readonly firstContentAt: number | null;
   readonly itlMeanMs: number | null;
@@ -46,14 +46,14 @@ export class Meter {
     return this.#content(now);
   }
 
-  /** Takes one event that is text and nothing else, by the text's size. */
+  /** Takes one event that holds nothing but text, by the size of the text. @returns as `add`. */
   addText(bytes: number, units: number, now: number): number | null {
     this.events += 1;
     this.estimatedOutput += estimateTokensOfSize(bytes, units);
     return this.#content(now);
   }
 
-  /** Our count of what the client has got. */
+  /** The relay's own count of the output tokens that the client has got. */
   get output(): number {
     return Math.ceil(this.deliveredOutput ?? this.estimatedOutput);
   }

@@ -1,4 +1,4 @@
-/** Reads one upstream's plain answer. Up to a bound it is judged whole before a byte leaves; a larger one passes on. */
+/** Reads one upstream's plain answer. It judges a small answer whole before a byte leaves, and passes a larger one on as it comes. */
 import type { ErrorCode } from "@millrace/wire/error-codes";
 import { JsonScanner } from "@millrace/wire/json-scan";
 import type { JsonMember } from "@millrace/wire/json-scan";
@@ -42,7 +42,7 @@ export class PlainReader implements BodyReader {
   #scanner: JsonScanner | null = null;
   /** Offset of the first held byte in the upstream's body. */
   #heldFrom = 0;
-  /** Members that were looked at. */
+  /** How many members were handled. */
   #settled = 0;
 
   constructor(host: ReaderHost, settings: PlainReaderSettings) {
@@ -66,7 +66,7 @@ export class PlainReader implements BodyReader {
   /** A plain answer is covered whole by its hold. */
   onCovered(): void {}
 
-  /** Sends what is older than the window; members that were completed in it are seen to first. */
+  /** Handles the members that are complete by now, then sends what is older than the window. */
   #passOn(bytes: Buffer): void {
     const isFirst = this.#scanner === null;
     this.#scanner ??= new JsonScanner({ depthMax: 64, itemsMax: ITEMS_MAX });

@@ -13,7 +13,7 @@ import type { Redactor } from "./redact.ts";
 import { costOf } from "./snapshot.ts";
 
 const DETAIL_LENGTH_MAX = 500;
-/** Marks the row of a request whose tokens cost us something that is not known: an unknown cost must not look like none. */
+/** Marks the row of a request whose cost at the upstream is unknown: an unknown cost must not look like no cost. */
 export const UNPRICED = "unpriced" satisfies Mark;
 
 /** All that a row is made of. */
@@ -126,7 +126,7 @@ function detailOf(outcome: AttemptOutcome, redactor: Redactor): string | null {
   return words === null ? detail : `${detail}: ${words}`.slice(0, DETAIL_LENGTH_MAX);
 }
 
-/** A row with nothing but what was asked: for requests that no upstream saw. */
+/** The row of a request that no upstream saw: what was asked, and why it was turned away. */
 export function refusedRow(
   asked: Pick<RequestRow, "id" | "at" | "accountId" | "keyId" | "endpoint" | "model">,
   status: number,

@@ -1,12 +1,12 @@
-/** Keeps our upstream secrets out of everything that an upstream makes us repeat. */
+/** Keeps the secrets of upstreams out of everything that an upstream makes the relay repeat. */
 import type { UpstreamError } from "../provider/provider.ts";
 
 const MARK = "[redacted]";
-/** Shorter secrets are not searched for in errors: they would tear ordinary text apart. */
+/** The redactor does not search errors for shorter secrets: striking them out would tear ordinary text apart. */
 const SECRET_LENGTH_MIN = 8;
-/** In answers only what nobody would say by chance is struck out: local servers take words such as `lm-studio` for a key. */
+/** It strikes only long secrets out of answers: some local servers take a word such as `lm-studio` for a key, and a model may say it. */
 const RANDOM_LENGTH_MIN = 20;
-/** What an error's type and code look like; a sentence is none. */
+/** What the type and code of an error look like, in contrast to a sentence. */
 const MACHINE_WORD = /^[\w.:-]{1,64}$/;
 const LOOKS_LIKE_KEY = /\b(?:(?:sk|pk|gsk|xai|hf|nvapi|pplx|Bearer)[-_ ]|AIza)[\w\-.*]{8,}/g;
 
@@ -18,7 +18,7 @@ function needlesOf(secrets: readonly string[]): Buffer[] {
 
 export class Redactor {
   readonly #secrets: readonly Buffer[];
-  /** Those that are struck out of answers too. */
+  /** The secrets that are struck out of answers too. */
   readonly #random: readonly Buffer[];
 
   constructor(secrets: readonly string[]) {
@@ -55,7 +55,7 @@ export class Redactor {
     return { message: this.cleanText(error.message), type: clean(error.type), code: clean(error.code), param: clean(error.param) };
   }
 
-  /** What rows and logs may keep of it: type and code. Its message can quote the prompt. */
+  /** What rows and logs may keep of an error: its type and code. Its message can quote the prompt. */
   labelOf(error: UpstreamError): string | null {
     const words = [error.type, error.code].filter((word) => word !== null && MACHINE_WORD.test(word) && this.cleanText(word) === word);
     return words.length === 0 ? null : [...new Set(words)].join(" ");

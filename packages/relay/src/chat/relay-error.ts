@@ -9,7 +9,7 @@ export interface RelayError {
   readonly param: string | null;
   /** Seconds for `Retry-After`. */
   readonly retryAfterS: number | null;
-  /** The same in milliseconds, where it is known so finely. */
+  /** The same in milliseconds, where the relay knows it that finely. */
   readonly retryAfterMs: number | null;
   /** `x-should-retry`, where a client's own rule would be wrong. */
   readonly shouldRetry: boolean | null;
@@ -33,7 +33,7 @@ export function relayError(code: ErrorCode, message: string, more: Partial<Relay
   return { code, message, param: null, retryAfterS: null, retryAfterMs: null, shouldRetry: null, quota: null, passed: null, ...more };
 }
 
-/** `Retry-After` that clients may see: SDKs sleep on a long one, or give up. */
+/** The longest `Retry-After` that clients see, in seconds: SDKs sleep on a longer one, or give up. */
 const RETRY_AFTER_S_MAX = 60;
 
 export function clampRetryAfter(ms: number): number {

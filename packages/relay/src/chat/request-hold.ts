@@ -30,20 +30,20 @@ export interface BillingPort {
 /** What a hold is made for. */
 export type HoldAsk = Pick<Exchange, "id" | "at" | "snapshot" | "account" | "key" | "request" | "model" | "mediaBytes" | "idempotencyKey">;
 
-/** A hold that stands, null where none is needed, or the reason why there is none. */
+/** A hold that stands; null where the request needs none; or why the relay refuses it. */
 export type Opened = { readonly ok: true; readonly hold: RequestHold | null } | { readonly ok: false; readonly error: RelayError };
 
-/** Tokens of an answer whose request says no maximum. */
+/** Output tokens that a hold covers when neither the request nor the model names a maximum. */
 const OUTPUT_TOKENS_DEFAULT = 8_192;
 /** A sliding hold always covers this many tokens beyond what was delivered. */
 const WINDOW_TOKENS = 2_048;
-/** A prompt's tokens are taken to be no more than one for every two bytes, and this much for what the upstream adds. */
+/** A hold assumes at most one token for two bytes of the prompt, and `INPUT_TOKENS_EXTRA` for what the upstream adds. */
 const INPUT_BYTES_PER_TOKEN = 2;
 const INPUT_TOKENS_EXTRA = 64;
-/** The same for images and sounds that stand in the body as base64. */
+/** The same for images and sounds in the body, as base64. */
 const MEDIA_BYTES_PER_TOKEN = 256;
 const RETRY_AFTER_S = 5;
-/** Where nothing is charged there is no price to name. */
+/** The price that a hold names when nothing is charged. */
 const NO_PRICE = "none";
 
 /** Sets the request's upper bound aside. Nothing may be sent to an upstream before this has answered. */
@@ -75,7 +75,7 @@ export async function openHold(billing: BillingPort, asked: HoldAsk): Promise<Op
     : { ok: false, error: refusalOf(result, budgets) };
 }
 
-/** The body and the endpoint it came to: the same key for anything else is a mistake. */
+/** SHA-256 of the body and its endpoint: an Idempotency-Key that comes again with anything else is a mistake. */
 function digestOf({ endpoint, body }: ClientRequest): string {
   return createHash("sha256").update(`${endpoint}\n`).update(body).digest("hex");
 }
@@ -84,9 +84,9 @@ function digestOf({ endpoint, body }: ClientRequest): string {
 interface Scope {
   readonly mode: HoldMode;
   readonly inputMax: number;
-  /** Of the first hold. */
+  /** Output tokens that the first hold covers. */
   readonly outputTokens: number;
-  /** The most that the hold may grow to. */
+  /** Output tokens that the hold may grow to cover; Infinity for no maximum. */
   readonly outputMax: number;
 }
 
@@ -95,7 +95,7 @@ function scopeOf({ request, model, mediaBytes }: HoldAsk): Scope {
   const inputMax = text + Math.ceil(mediaBytes / MEDIA_BYTES_PER_TOKEN) + INPUT_TOKENS_EXTRA;
   if (request.endpoint === "embeddings") return { mode: "full", inputMax, outputTokens: 0, outputMax: 0 };
   const said = request.outputTokensMax === null ? null : request.outputTokensMax * request.answersMax;
-  // Where nobody says a maximum, a stream that outgrows its hold has to wait until the hold has grown, too.
+  // Without any maximum, a stream that outgrows its hold also waits until the hold has grown.
   const outputMax = said ?? Number.POSITIVE_INFINITY;
   if (model.hold === "sliding" && request.isStream)
     return { mode: "sliding", inputMax, outputTokens: Math.min(outputMax, WINDOW_TOKENS), outputMax };
@@ -191,7 +191,7 @@ export class RequestHold {
     return this.#price?.version.id ?? null;
   }
 
-  /** Tokens of output that the hold is for; null when it is for all there can be. */
+  /** Output tokens that the hold covers; null when it covers the whole answer. */
   get coveredTokens(): number | null {
     return this.#scope.outputTokens < this.#scope.outputMax ? this.#scope.outputTokens : null;
   }
@@ -218,7 +218,7 @@ export class RequestHold {
     return covered >= outputMax ? Number.POSITIVE_INFINITY : covered;
   }
 
-  /** Notes what would be charged if this process died now. */
+  /** Tells the ledger what to charge if this process dies now. */
   checkpoint(seq: number, usage: BilledUsage): Promise<Result> {
     return this.#billing.ask({
       kind: "checkpoint",
@@ -231,8 +231,8 @@ export class RequestHold {
   }
 
   /**
-   * How the hold ends: at the price of what was used, or at nothing where no upstream had worked. Our own estimate is never
-   * charged above what was set aside.
+   * How the hold ends: settled at the price of what was used, or voided if no upstream did any work. The relay never charges its
+   * own estimate above what it had set aside.
    */
   endingOf({ usage, basis, endReason }: Pick<RequestRow, "usage" | "basis" | "endReason">): Ending {
     if (basis === "none") return { kind: "void", id: this.#id, endReason };

@@ -13,7 +13,7 @@ const IDLE_MAX = 256;
 const KEEP_ALIVE_MS = 30_000;
 /** A pooled socket that is dead says so at once; one that dies later may have had the request. */
 const REPLACE_WITHIN_MS = 2_000;
-/** Read of an answer before anybody asked for it. */
+/** Bytes of an answer that the socket may read ahead of the attempt. */
 const READ_AHEAD_BYTES = 16 * 1024;
 const HEADER_BYTES_MAX = 32 * 1024;
 
@@ -50,7 +50,7 @@ class Connection {
     });
   }
 
-  /** Ends the socket too when it is still being set up; the client alone would let it wait for its time-out. */
+  /** Also ends a socket that is still being set up: undici's client alone would let it wait for its time-out. */
   destroy(): Promise<void> {
     const ended = this.client.destroy();
     this.#socket?.destroy();
