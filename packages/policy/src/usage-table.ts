@@ -1,5 +1,5 @@
 /** CSV (RFC 4180), JSON and JSON lines as rows of named texts. Numbers stay the text they were written in. */
-import { parseKeepingNumbers } from "@millrace/wire/json-values";
+import { isObject, parseKeepingNumbers } from "@millrace/wire/json-values";
 import { columnName } from "./usage-columns.ts";
 
 export interface UsageRow {
@@ -163,7 +163,6 @@ function scalarsOf(object: Readonly<Record<string, unknown>>, before: string): [
   return Object.entries(object).flatMap(([key, value]): [string, string][] => {
     const name = columnName(before + key);
     if (typeof value === "string" || typeof value === "boolean") return value === "" ? [] : [[name, String(value).trim()]];
-    const isInner = typeof value === "object" && value !== null && !Array.isArray(value) && before === "";
-    return isInner ? scalarsOf(value as Record<string, unknown>, `${key}_`) : [];
+    return isObject(value) && before === "" ? scalarsOf(value, `${key}_`) : [];
   });
 }

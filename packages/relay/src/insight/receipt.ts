@@ -50,7 +50,7 @@ export function shownReceipt(id: string, file: RequestFile): Record<string, unkn
 }
 
 /** Amounts are decimal text. */
-export interface PriceView {
+export interface ReceiptPrice {
   readonly id: string;
   readonly effective_from: string | null;
   readonly window: string | null;
@@ -65,7 +65,7 @@ export interface PriceView {
 }
 
 /** The arithmetic: tokens x price for each kind, their exact sum, and the one rounding up to a nano-dollar. */
-export function shownPrice(json: string, request: StoredRequest): PriceView | null {
+export function shownPrice(json: string, request: StoredRequest): ReceiptPrice | null {
   const version = priceFromJson(JSON.parse(json));
   const price = priceIn([version], request.at);
   if (price === null) return null;

@@ -1,4 +1,5 @@
 /** The form of `pydantic/genai-prices`: providers with models, USD per million tokens, start dates, times of day, tiers. */
+import type { JsonObject } from "@millrace/wire/json-values";
 import {
   type ForeignRow,
   type ImportFinding,
@@ -9,8 +10,6 @@ import {
   textOf,
   type WrittenVersion,
 } from "./foreign.ts";
-
-type Mapping = Readonly<Record<string, unknown>>;
 
 /** Their keys and ours. */
 const KINDS: readonly (readonly [theirs: string, ours: string])[] = [
@@ -24,7 +23,7 @@ const REQUESTS = "requests_kcount";
 
 interface Dated {
   from: string | undefined;
-  prices: Mapping;
+  prices: JsonObject;
   /** The first that is open decides, so the last of their list comes first. */
   windows: WrittenVersion[];
 }
@@ -39,7 +38,7 @@ export function readGenai(providers: readonly unknown[], names: ProviderNames, f
   });
 }
 
-function readModel(provider: string, model: Mapping, findings: ImportFinding[]): ForeignRow[] {
+function readModel(provider: string, model: JsonObject, findings: ImportFinding[]): ForeignRow[] {
   const name = `${provider}/${String(model["id"])}`;
   const dated = datedOf(model["prices"]);
   if (typeof dated === "string") {
@@ -69,7 +68,7 @@ function datedOf(prices: unknown): Dated[] | string {
   return dated.length === 0 ? "it has no prices" : dated;
 }
 
-function conditionsOf(prices: unknown): { readonly constraint: Mapping | null; readonly prices: Mapping }[] {
+function conditionsOf(prices: unknown): { readonly constraint: JsonObject | null; readonly prices: JsonObject }[] {
   if (isMapping(prices)) return [{ constraint: null, prices }];
   return listOf(prices)
     .filter(isMapping)
@@ -94,13 +93,13 @@ function versionOf({ from, prices, windows }: Dated): WrittenVersion {
   };
 }
 
-function ratesOf(prices: Mapping): WrittenVersion {
+function ratesOf(prices: JsonObject): WrittenVersion {
   const starts = KINDS.flatMap(([key]) => tiersOf(prices[key]).map(({ start }) => start));
   const bands = [...new Set(starts)].toSorted((a, b) => a - b).map((above) => ({ above, ...kindsAt(prices, above) }));
   return { ...kindsAt(prices, 0), bands };
 }
 
-function kindsAt(prices: Mapping, above: number): WrittenVersion {
+function kindsAt(prices: JsonObject, above: number): WrittenVersion {
   const kinds = KINDS.map(([theirs, ours]): [string, string | undefined] => {
     const price = prices[theirs];
     const tier = tiersOf(price).findLast(({ start }) => start <= above);

@@ -1,4 +1,5 @@
 /** LiteLLM's `model_prices_and_context_window.json`: one map of names, USD per token, tiers as suffixes of keys, no dates. */
+import type { JsonObject } from "@millrace/wire/json-values";
 import {
   type ForeignRow,
   type ImportFinding,
@@ -9,8 +10,6 @@ import {
   textOf,
   type WrittenVersion,
 } from "./foreign.ts";
-
-type Mapping = Readonly<Record<string, unknown>>;
 
 /** Their keys and ours. */
 const KINDS: readonly (readonly [theirs: string, ours: string])[] = [
@@ -27,11 +26,11 @@ const MODES: readonly string[] = ["chat", "completion", "responses", "embedding"
 const TIER = /_above_(\d{1,6})k_tokens$/;
 
 /** Rows for every entry that can be kept; what cannot is found. */
-export function readLitellm(data: Mapping, names: ProviderNames, findings: ImportFinding[]): ForeignRow[] {
+export function readLitellm(data: JsonObject, names: ProviderNames, findings: ImportFinding[]): ForeignRow[] {
   return Object.entries(data).flatMap(([key, entry]) => (isMapping(entry) ? readEntry(key, entry, names, findings) : []));
 }
 
-function readEntry(key: string, entry: Mapping, names: ProviderNames, findings: ImportFinding[]): ForeignRow[] {
+function readEntry(key: string, entry: JsonObject, names: ProviderNames, findings: ImportFinding[]): ForeignRow[] {
   const theirs = typeof entry["litellm_provider"] === "string" ? entry["litellm_provider"] : "";
   const model = key.startsWith(`${theirs}/`) ? key.slice(theirs.length + 1) : key;
   const provider = providerNamed(theirs, names);
@@ -46,20 +45,20 @@ function readEntry(key: string, entry: Mapping, names: ProviderNames, findings: 
   return [{ provider, model, versions: [versionOf(entry)] }];
 }
 
-function reasonToLeaveOut(entry: Mapping): string | null {
+function reasonToLeaveOut(entry: JsonObject): string | null {
   if (!MODES.includes(String(entry["mode"]))) return "is left out: it is not billed by text tokens";
   if (textOf(entry["input_cost_per_token"]) === undefined) return "is left out: it has no price of input";
   if (entry["tiered_pricing"] != null) return "is left out: its tiers have a form of their own";
   return null;
 }
 
-function versionOf(entry: Mapping): WrittenVersion {
+function versionOf(entry: JsonObject): WrittenVersion {
   const bands = tiersOf(entry).map((tier) => ({ above: tier * 1000, ...kindsOf(entry, `_above_${tier}k_tokens`) }));
   return { ...kindsOf(entry, ""), bands };
 }
 
 /** A tier says only what it changes, but a cached price it does not say is missing rather than unchanged. */
-function kindsOf(entry: Mapping, suffix: string): WrittenVersion {
+function kindsOf(entry: JsonObject, suffix: string): WrittenVersion {
   const kinds = KINDS.map(([theirs, ours]): [string, string | undefined] => {
     const own = textOf(entry[theirs + suffix]);
     return [ours, perMillion(own ?? (ours === "cached_input" ? undefined : textOf(entry[theirs])))];
@@ -74,13 +73,13 @@ function kindsOf(entry: Mapping, suffix: string): WrittenVersion {
 }
 
 /** Thousands of tokens above which something changes, ascending. */
-function tiersOf(entry: Mapping): number[] {
+function tiersOf(entry: JsonObject): number[] {
   const known = Object.keys(entry).filter((key) => KINDS.some(([theirs]) => key.startsWith(`${theirs}_above_`)) && isPriced(entry[key]));
   const tiers = known.flatMap((key) => TIER.exec(key)?.[1] ?? []).map(Number);
   return [...new Set(tiers)].toSorted((a, b) => a - b);
 }
 
-function chargesLost(entry: Mapping): string[] {
+function chargesLost(entry: JsonObject): string[] {
   const isKnown = (key: string): boolean => KINDS.some(([theirs]) => key.replace(TIER, "") === theirs);
   return Object.keys(entry).filter((key) => key.includes("cost") && !isKnown(key) && isCharge(entry[key]));
 }

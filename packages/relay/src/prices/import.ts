@@ -1,4 +1,5 @@
 /** Price lists that others publish, as costs. Numbers are read as the text they were written in, never as floats. */
+import type { JsonObject } from "@millrace/wire/json-values";
 import { parseKeepingNumbers } from "@millrace/wire/json-values";
 import type { PriceHistory } from "@millrace/policy/price";
 import { readWrittenPrice } from "@millrace/policy/price-written";
@@ -28,7 +29,7 @@ export function importPrices(text: string): Import {
   const findings: ImportFinding[] = [];
   const list = providerList(data);
   if (list === null && !isMapping(data)) return { rows: [], findings: [{ name: "", reason: "is no price list of a known form" }] };
-  const foreign = list === null ? readLitellm(data as Mapping, names.litellm, findings) : readGenai(list, names.genai, findings);
+  const foreign = list === null ? readLitellm(data as JsonObject, names.litellm, findings) : readGenai(list, names.genai, findings);
   const rows = new Map<string, ImportedRow>();
   for (const row of foreign) addRow(row, rows, findings);
   return { rows: [...rows.values()], findings };
@@ -63,5 +64,3 @@ function addRow(row: ForeignRow, rows: Map<string, ImportedRow>, findings: Impor
     return void findings.push({ name, reason: "is left out: its dates do not ascend" });
   rows.set(name, { provider: row.provider, model: row.model, history });
 }
-
-type Mapping = Readonly<Record<string, unknown>>;

@@ -1,4 +1,6 @@
 /** Checks that need more than one key. They look at data of any shape, so that they run beside the schema's own. */
+import { asObject, isObject } from "@millrace/wire/json-values";
+import type { JsonObject } from "@millrace/wire/json-values";
 import { genericPreset, presetNamed } from "../../provider/catalogue.ts";
 import type { Preset } from "../../provider/preset.ts";
 import { baseUrlFault, isLoopback, isOpenToReaders, presetOfUrl } from "../base-url.ts";
@@ -20,19 +22,17 @@ export interface Findings {
   readonly warnings: readonly Finding[];
 }
 
-type Mapping = Readonly<Record<string, unknown>>;
-
 /** `referring` holds the paths whose text came from the environment. */
 export function crossCheck(data: unknown, referring: ReadonlySet<string>): Findings {
   const root = mapping(data);
   const upstreams = mapping(root["upstreams"]);
-  const entries = Object.entries(upstreams).filter(([, value]) => isMapping(value));
+  const entries = Object.entries(upstreams).filter(([, value]) => isObject(value));
   return {
     faults: [
       ...entries.flatMap(([name, value]) => upstreamFaults(name, mapping(value))),
       ...modelFaults(mapping(root["models"]), Object.keys(upstreams)),
       ...priceFaults(root),
-      ...limitFaults(root["limits"], isMapping(root["models"]) ? Object.keys(root["models"]) : null),
+      ...limitFaults(root["limits"], isObject(root["models"]) ? Object.keys(root["models"]) : null),
     ],
     warnings: entries.flatMap(([name, value]) => upstreamWarnings(name, mapping(value), referring)),
   };
@@ -45,7 +45,7 @@ export function presetOfEntry(name: string, provider: unknown, baseUrl: unknown)
   return byHost ?? presetNamed(name) ?? genericPreset;
 }
 
-function upstreamFaults(name: string, entry: Mapping): Finding[] {
+function upstreamFaults(name: string, entry: JsonObject): Finding[] {
   const path = ["upstreams", name];
   const preset = presetOfEntry(name, entry["provider"], entry["base_url"]);
   const faults: Finding[] = [];
@@ -66,7 +66,7 @@ function keyFaults(path: Path, text: string): Finding[] {
   return [{ path, fault: key.kind === "placeholder" ? "is a placeholder; set the real key" : key.fault }];
 }
 
-function upstreamWarnings(name: string, entry: Mapping, referring: ReadonlySet<string>): Finding[] {
+function upstreamWarnings(name: string, entry: JsonObject, referring: ReadonlySet<string>): Finding[] {
   const warnings: Finding[] = [];
   const keyPath = ["upstreams", name, "api_key"];
   if (typeof entry["api_key"] === "string" && !referring.has(pathId(keyPath))) {
@@ -85,7 +85,7 @@ function upstreamWarnings(name: string, entry: Mapping, referring: ReadonlySet<s
   return warnings;
 }
 
-function modelFaults(models: Mapping, upstreams: readonly string[]): Finding[] {
+function modelFaults(models: JsonObject, upstreams: readonly string[]): Finding[] {
   return Object.entries(models).flatMap(([name, model]) => {
     const routes = mapping(model)["upstreams"];
     if (!Array.isArray(routes)) return [];
@@ -107,10 +107,6 @@ function isOwnMachine(baseUrl: unknown): boolean {
   return isUrl(baseUrl) && isLoopback(new URL(baseUrl).hostname);
 }
 
-function isMapping(value: unknown): value is Mapping {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function mapping(value: unknown): Mapping {
-  return isMapping(value) ? value : {};
+function mapping(value: unknown): JsonObject {
+  return asObject(value) ?? {};
 }

@@ -1,4 +1,5 @@
 /** The `limits` of a configuration file: its shape, what of it must agree with the rest, and what is made of it. */
+import { asObject } from "@millrace/wire/json-values";
 import type { LimitSet } from "@millrace/policy/limit";
 import { z } from "zod";
 import type { LimitsConfig, Tier } from "../config.ts";
@@ -115,5 +116,5 @@ function nameFaults(path: Path, name: unknown, models: readonly string[]): Fault
 }
 
 function mapping(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Readonly<Record<string, unknown>>) : {};
+  return asObject(value) ?? {};
 }

@@ -1,4 +1,6 @@
 /** From the prices of a configuration file to histories for the price book, or to their faults. */
+import { asObject, isObject } from "@millrace/wire/json-values";
+import type { JsonObject } from "@millrace/wire/json-values";
 import { NO_MARKUP_PPM, type PriceHistory } from "@millrace/policy/price";
 import { parseMarkup, readWrittenPrice } from "@millrace/policy/price-written";
 import { withId } from "../../prices/id.ts";
@@ -11,18 +13,16 @@ interface PriceFault {
   readonly fault: string;
 }
 
-type Mapping = Readonly<Record<string, unknown>>;
-
 /** Faults that need more than one text, in data of any shape. */
-export function priceFaults(root: Mapping): PriceFault[] {
+export function priceFaults(root: JsonObject): PriceFault[] {
   const models = entriesOf(root["models"]).map(([name, model]): [Path, unknown] => [["models", name, "price"], mapping(model)["price"]]);
   const costs = entriesOf(root["upstreams"]).flatMap(([upstream, entry]) =>
     entriesOf(mapping(entry)["costs"]).map(([model, cost]): [Path, unknown] => [["upstreams", upstream, "costs", model], cost]),
   );
-  return [...models, ...costs].flatMap(([path, written]) => (isMapping(written) ? faultsAt(path, written) : []));
+  return [...models, ...costs].flatMap(([path, written]) => (isObject(written) ? faultsAt(path, written) : []));
 }
 
-function faultsAt(path: Path, written: Mapping): PriceFault[] {
+function faultsAt(path: Path, written: JsonObject): PriceFault[] {
   const read = readWrittenPrice(written);
   return "faults" in read ? read.faults.map((one) => ({ path: [...path, ...one.path], fault: one.fault })) : [];
 }
@@ -46,7 +46,7 @@ export function pricingOf(shape: FileShape, document: FileDocument): Pricing {
   };
 }
 
-function historyOf(name: string, scope: string, written: Mapping | undefined): [string, PriceHistory][] {
+function historyOf(name: string, scope: string, written: JsonObject | undefined): [string, PriceHistory][] {
   const read = written === undefined ? null : readWrittenPrice(written);
   return read !== null && "price" in read ? [[name, [withId(scope, read.price)]]] : [];
 }
@@ -60,10 +60,6 @@ function entriesOf(value: unknown): [string, unknown][] {
   return Object.entries(mapping(value));
 }
 
-function isMapping(value: unknown): value is Mapping {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function mapping(value: unknown): Mapping {
-  return isMapping(value) ? value : {};
+function mapping(value: unknown): JsonObject {
+  return asObject(value) ?? {};
 }

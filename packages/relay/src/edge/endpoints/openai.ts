@@ -17,14 +17,14 @@ const MEMBER_BYTES_MAX = 4096;
 /** Bytes of a number; a longer one counts as none. */
 const NUMBER_BYTES_MAX = 15;
 
-interface Refused {
+interface RequestRefused {
   readonly ok: false;
   readonly error: RelayError;
 }
 
-type Read<T> = { readonly ok: true; readonly value: T } | Refused;
+type Read<T> = { readonly ok: true; readonly value: T } | RequestRefused;
 
-export type RequestResult = { readonly ok: true; readonly request: ClientRequest } | Refused;
+export type RequestResult = { readonly ok: true; readonly request: ClientRequest } | RequestRefused;
 
 /** What each endpoint cannot do without. */
 const REQUIRED: Readonly<Record<Endpoint, { readonly key: string; readonly kinds: readonly string[]; readonly what: string }>> = {
@@ -147,6 +147,6 @@ function read<T>(value: T): Read<T> {
   return { ok: true, value };
 }
 
-function refuse(param: string, message: string): Refused {
+function refuse(param: string, message: string): RequestRefused {
   return { ok: false, error: relayError("invalid_request", message, { param }) };
 }

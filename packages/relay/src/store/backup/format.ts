@@ -85,10 +85,10 @@ export function tailLine(tail: Tail): string {
 }
 
 /** A line that is no row. */
-export type Mark = { readonly table: string } | { readonly spool: string } | Tail;
+export type MarkLine = { readonly table: string } | { readonly spool: string } | Tail;
 
 /** @throws when it is none. */
-export function markOf(line: string): Mark {
+export function markOf(line: string): MarkLine {
   const mark = objectIn(line);
   if (typeof mark["table"] === "string") return { table: mark["table"] };
   if (typeof mark["spool"] === "string") return { spool: mark["spool"] };

@@ -5,7 +5,7 @@ import { createReadStream, statSync } from "node:fs";
 import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { damaged, headOf, markOf } from "./format.ts";
-import type { CountedTable, Head, Mark, Tail } from "./format.ts";
+import type { CountedTable, Head, MarkLine, Tail } from "./format.ts";
 
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
 const PIECE_BYTES = 256 * 1024;
@@ -94,7 +94,7 @@ class Walk {
     return { kind: "rows", table, lines };
   }
 
-  *#takeMark(mark: Mark): Generator<Part> {
+  *#takeMark(mark: MarkLine): Generator<Part> {
     if ("table" in mark) {
       this.#endTable();
       this.#table += 1;
