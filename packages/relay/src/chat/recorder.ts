@@ -52,7 +52,7 @@ export function noteAttempt(parts: RecorderParts, row: AttemptRow, { outcome }: 
 }
 
 /** What is known of a request that was turned away; whose it was only where its key was good. */
-export interface Refusal {
+export interface RefusedRequest {
   readonly requestId: string;
   readonly status: number;
   readonly code: string;
@@ -68,7 +68,7 @@ export interface Refusal {
  */
 export function noteRefusal(
   parts: RecorderParts & { readonly onUnnamed: (requestId: string, status: number, code: string) => void },
-  refusal: Refusal,
+  refusal: RefusedRequest,
 ): void {
   const { requestId: id, status, code, key, endpoint, model, durationMs } = refusal;
   parts.metrics.refusals.add({ code });

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { admit } from "../admission/authorize.ts";
 import type { Scope } from "../admission/authorize.ts";
 import type { KeyRing } from "../admission/keys.ts";
-import type { Refusal } from "../chat/recorder.ts";
+import type { RefusedRequest } from "../chat/recorder.ts";
 import { relayError } from "../chat/relay-error.ts";
 import type { Snapshot } from "../chat/snapshot.ts";
 import type { RequestFiles } from "../insight/request-file.ts";
@@ -13,7 +13,7 @@ import type { CreditPort } from "./balance.ts";
 import { handleEndpoint } from "./data-plane.ts";
 import type { DataPlaneParts } from "./data-plane.ts";
 import { findRoute } from "./routes.ts";
-import type { Route } from "./routes.ts";
+import type { EdgeRoute } from "./routes.ts";
 import { sendModel, sendModels } from "./models.ts";
 import { showStanding } from "./rate-limit.ts";
 import { sendReceipt } from "./receipts.ts";
@@ -36,7 +36,7 @@ export interface EdgeParts extends DataPlaneParts {
   readonly metrics: () => string;
   readonly admin: (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void>;
   /** Told of each request that no upstream saw. */
-  readonly onRefusal: (refusal: Refusal) => void;
+  readonly onRefusal: (refusal: RefusedRequest) => void;
 }
 
 /** Handles one request to its end. */
@@ -79,7 +79,7 @@ function sendReadiness(response: ServerResponse, parts: EdgeParts): void {
   sendJson(response, reason === null ? 200 : 503, reason === null ? { status: "ready" } : { status: reason });
 }
 
-type Keyed = Extract<Route, { kind: "models" | "model" | "balance" | "request" | "endpoint" }>;
+type Keyed = Extract<EdgeRoute, { kind: "models" | "model" | "balance" | "request" | "endpoint" }>;
 
 async function handleKeyed(visit: Visit, parts: EdgeParts, route: Keyed): Promise<void> {
   const authentication = authenticate(visit.request, parts.keys, parts.mayLackKeys);

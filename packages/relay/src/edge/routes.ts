@@ -1,7 +1,7 @@
 /** The endpoints of the relay: which path and method leads where. */
 import type { Endpoint } from "../provider/provider.ts";
 
-export type Route =
+export type EdgeRoute =
   | { readonly kind: "endpoint"; readonly endpoint: Endpoint }
   | { readonly kind: "models" }
   /** `infos` is the shape that some clients expect at `/user/balance`. */
@@ -12,7 +12,7 @@ export type Route =
   | { readonly kind: "healthz" | "readyz" | "metrics" }
   | { readonly kind: "admin" };
 
-export type RouteResult = { readonly ok: true; readonly route: Route } | { readonly ok: false; readonly allow: string | null };
+export type RouteResult = { readonly ok: true; readonly route: EdgeRoute } | { readonly ok: false; readonly allow: string | null };
 
 const ENDPOINTS: Readonly<Record<string, Endpoint>> = {
   "/chat/completions": "chat",
@@ -45,7 +45,7 @@ export function findRoute(method: string, path: string): RouteResult {
   return { ok: false, allow: null };
 }
 
-function forMethods(method: string, allowed: readonly string[], route: Route): RouteResult {
+function forMethods(method: string, allowed: readonly string[], route: EdgeRoute): RouteResult {
   return allowed.includes(method) ? { ok: true, route } : { ok: false, allow: allowed.join(", ") };
 }
 

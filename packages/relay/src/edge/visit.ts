@@ -1,7 +1,7 @@
 /** One request on its way through the edge: what is learnt of it is put down here, and how it is turned away. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { KeyRecord } from "../admission/keys.ts";
-import type { Refusal } from "../chat/recorder.ts";
+import type { RefusedRequest } from "../chat/recorder.ts";
 import type { RelayError } from "../chat/relay-error.ts";
 import type { Snapshot } from "../chat/snapshot.ts";
 import type { Endpoint } from "../provider/provider.ts";
@@ -18,7 +18,7 @@ export interface Visit {
   /** The configuration that held when the request came. */
   readonly snapshot: Snapshot;
   /** Told when the request is turned away. */
-  readonly onRefusal: (refusal: Refusal) => void;
+  readonly onRefusal: (refusal: RefusedRequest) => void;
   key: KeyRecord | null;
   endpoint: Endpoint | null;
   model: string;

@@ -8,14 +8,14 @@ const CLOSE_WITHIN_MS = 10_000;
 /** What a worker says to each question. */
 export type WorkerAnswer = { readonly value: unknown } | { readonly failure: string };
 
-interface Waiting {
+interface PendingAsk {
   resolve(value: unknown): void;
   reject(error: Error): void;
 }
 
 export class WorkerClient {
   readonly #worker: Worker;
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: PendingAsk[] = [];
   readonly #onDeath: (reason: string) => void;
   #death: string | null = null;
 
