@@ -52,8 +52,15 @@ export class Ledger<Rider = unknown> {
   constructor(store: LedgerStore<Rider>, settings: LedgerSettings) {
     this.#settings = settings;
     const seat = (): FencingToken => ({ node: settings.node, epoch: this.#epoch, leaseMs: settings.leaseMs });
-    const commit: CommitBatch<Rider> = async (operations, attachedWrites) => await store.commit(seat(), operations, attachedWrites);
+    const commit: CommitBatch<Rider> = async (operations, attachedWrites) =>
+      this.#tellFaults(await store.commit(seat(), operations, attachedWrites));
     this.#queue = new LedgerQueue<Rider>(commit, settings.limits, () => store.trouble ?? null);
+  }
+
+  /** Whoever asked hears of a refusal; that it is a mistake of ours is said here, once for each. */
+  #tellFaults(results: readonly Result[]): readonly Result[] {
+    for (const result of results) if (!result.ok && result.isFault === true) this.#settings.onTrouble?.(`the ledger: ${result.reason}`);
+    return results;
   }
 
   /**

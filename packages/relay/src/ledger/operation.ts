@@ -232,6 +232,8 @@ export interface Refused {
   readonly hold?: HoldOutcome;
   /** The store was lost on the way: it may have happened all the same. */
   readonly isUnknown?: boolean;
+  /** A mistake of ours in this operation, see `assertions.ts`: nothing of it is stored, and asking again ends alike. */
+  readonly isFault?: boolean;
   /** What the store said, for the log. */
   readonly reason?: string;
 }

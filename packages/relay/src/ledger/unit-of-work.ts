@@ -2,37 +2,79 @@
 import type { Nanos } from "./nanos.ts";
 import type { Changes, Hold, Idempotency, LedgerState, Lot, LotMove, TableChanges, Transfer, Wallet } from "./state.ts";
 
+/** A row that a decision asked for or made: as it was before the decision (null for a new one), and as it is. */
+export interface Touched<T> {
+  readonly before: Readonly<T> | null;
+  readonly after: T;
+}
+
+interface Entry<T> extends Touched<T> {
+  /** As it was loaded; null for a row of this batch. */
+  readonly loaded: Readonly<T> | null;
+  before: Readonly<T> | null;
+  after: T;
+  /** The decision that touched it last, by number. */
+  decision: number;
+}
+
 /** Rows by id, each copied when it is first asked for. */
 class Table<T extends { readonly id: string }> {
-  readonly #before: ReadonlyMap<string, Readonly<T>>;
-  readonly #after = new Map<string, T>();
+  readonly #loaded: ReadonlyMap<string, Readonly<T>>;
+  readonly #entries = new Map<string, Entry<T>>();
+  #touched: Entry<T>[] = [];
+  #decision = 0;
 
-  constructor(before: ReadonlyMap<string, Readonly<T>>) {
-    this.#before = before;
+  constructor(loaded: ReadonlyMap<string, Readonly<T>>) {
+    this.#loaded = loaded;
   }
 
   get(id: string): T | undefined {
-    const known = this.#after.get(id);
-    if (known !== undefined) return known;
-    const before = this.#before.get(id);
-    if (before === undefined) return undefined;
-    const copy = { ...before };
-    this.#after.set(id, copy);
-    return copy;
+    const known = this.#entries.get(id);
+    if (known !== undefined) return this.#touch(known);
+    const loaded = this.#loaded.get(id);
+    return loaded === undefined ? undefined : this.#enter(id, loaded, { ...loaded });
   }
 
   add(row: T): T {
-    this.#after.set(row.id, row);
+    const known = this.#entries.get(row.id);
+    if (known === undefined) return this.#enter(row.id, this.#loaded.get(row.id) ?? null, row);
+    this.#touch(known);
+    known.after = row;
     return row;
+  }
+
+  #enter(id: string, loaded: Readonly<T> | null, after: T): T {
+    const entry = { loaded, before: loaded, after, decision: this.#decision };
+    this.#entries.set(id, entry);
+    this.#touched.push(entry);
+    return after;
+  }
+
+  #touch(entry: Entry<T>): T {
+    if (entry.decision !== this.#decision) {
+      entry.decision = this.#decision;
+      entry.before = { ...entry.after };
+      this.#touched.push(entry);
+    }
+    return entry.after;
+  }
+
+  /** Since the last {@link beginDecision}. */
+  get touched(): readonly Touched<T>[] {
+    return this.#touched;
+  }
+
+  beginDecision(): void {
+    this.#decision += 1;
+    if (this.#touched.length > 0) this.#touched = [];
   }
 
   changes(): TableChanges<T> {
     const added: T[] = [];
     const changed: { before: Readonly<T>; after: T }[] = [];
-    for (const [id, after] of this.#after) {
-      const before = this.#before.get(id);
-      if (before === undefined) added.push(after);
-      else if (differ(before, after)) changed.push({ before, after });
+    for (const { loaded, after } of this.#entries.values()) {
+      if (loaded === null) added.push(after);
+      else if (differ(loaded, after)) changed.push({ before: loaded, after });
     }
     return { added, changed };
   }
@@ -55,7 +97,9 @@ export class UnitOfWork {
   readonly corrections;
   readonly idempotency;
   readonly lotMoves: LotMove[] = [];
+  #movesBefore = 0;
   readonly #state: LedgerState;
+  readonly #tables: readonly { beginDecision(): void }[];
   readonly #idempotencyFreed: { accountId: string; key: string; holdId: string }[] = [];
   /** Ids that were freed in this batch and not taken again. */
   readonly #free = new Set<string>();
@@ -75,8 +119,21 @@ export class UnitOfWork {
     this.transfers = new Table(state.transfers);
     this.corrections = new Table(state.corrections);
     this.idempotency = new Table(state.idempotency);
+    const { wallets, lots, budgets, windows, holds, refunds, nodes, transfers, corrections, idempotency } = this;
+    this.#tables = [wallets, lots, budgets, windows, holds, refunds, nodes, transfers, corrections, idempotency];
     this.#lotIdsByWallet = idsByWallet(state.lots.values());
     this.#holdIdsByWallet = idsByWallet(state.holds.values());
+  }
+
+  /** The next decision begins: what is touched and moved is counted from here. */
+  beginDecision(): void {
+    this.#movesBefore = this.lotMoves.length;
+    for (const table of this.#tables) table.beginDecision();
+  }
+
+  /** The lot moves of the decision under way. */
+  movesOfDecision(): readonly LotMove[] {
+    return this.lotMoves.slice(this.#movesBefore);
   }
 
   lotsOf(walletId: string): Lot[] {
