@@ -1,4 +1,4 @@
-/** Those who ask: accounts with keys, and for each of them workers that ask one request after the other and note what they got. */
+/** The clients of a trial: accounts with keys. Each has workers that send one request after the other and note the answers. */
 import { drawFrom, drawInteger } from "../packages/relay/src/simulator/draw.ts";
 import type { Draw } from "../packages/relay/src/simulator/draw.ts";
 import { call } from "../packages/relay/test/support/call.ts";

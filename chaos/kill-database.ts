@@ -6,7 +6,7 @@ import type { Scene } from "./scene.ts";
 
 /** Below and above the two seconds after which a settlement is put aside. */
 const OUTAGE_MS = [100, 3_500] as const;
-/** Every so many outages the relay dies in one. */
+/** Once in this many outages the trial kills the relay too. */
 const OUTAGES_KILLED_EVERY = 3;
 /** What was put aside is stored every ten seconds. */
 const SETTLED_WITHIN_MS = 30_000;

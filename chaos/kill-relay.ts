@@ -2,7 +2,7 @@
 import { assertAlive } from "./scene.ts";
 import type { Scene } from "./scene.ts";
 
-/** Every so many cycles the relay is killed once more before it listens. */
+/** Once in this many cycles the trial kills the relay a second time, before it listens. */
 const STARTS_KILLED_EVERY = 3;
 
 /** Kills the relay as often as there are cycles, and leaves one that runs. */

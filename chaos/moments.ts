@@ -1,4 +1,7 @@
-/** Moments that are worth dying at. Whoever sees one says so, and the kill that waits for it happens there and then, or a little later. */
+/**
+ * Moments at which a kill may do the most harm. The part of the trial that sees one reports it; the kill that waits for it then
+ * happens, at once or a little later.
+ */
 
 export type Moment =
   /** The upstream has just been asked. */

@@ -7,7 +7,7 @@ import { holdFor, promptBound, tokensHeld, WINDOW } from "./tariff.ts";
 
 /** What docs/data.md says an estimate is. */
 export const TOKENS_PER_CHARACTER = 0.26;
-/** Tokens that nobody counted for us are taken to be at most so many times our estimate. */
+/** If the upstream sent no usage, the oracle assumes at most this many times the estimated tokens. */
 const CAUTION = 2;
 
 /** What is wrong with the size of a hold, or null. */

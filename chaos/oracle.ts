@@ -1,6 +1,6 @@
 /**
- * What must be true after all that died, judged from three records that know nothing of each other: what the clients got, what
- * the upstream was asked and said, and what the database holds. Nothing of the relay's own arithmetic is used.
+ * Judges what must be true after every kill, from three records that know nothing of each other: what the clients received, what
+ * the upstream was asked and sent, and what the database holds. It uses none of the relay's own arithmetic.
  */
 import type { Books, HoldRow, RequestRow } from "./books.ts";
 import type { Claim, Finding } from "./claims.ts";

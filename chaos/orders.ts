@@ -1,4 +1,4 @@
-/** What customers ask for, and what they ask for again under the same Idempotency-Key. */
+/** What the clients of a trial request, and what they request again under the same Idempotency-Key. */
 import { drawInteger } from "../packages/relay/src/simulator/draw.ts";
 import type { Draw } from "../packages/relay/src/simulator/draw.ts";
 import type { Customer } from "./customer.ts";

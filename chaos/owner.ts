@@ -1,4 +1,4 @@
-/** The one who runs the relay: makes accounts and keys, and gives credit while everything dies, each credit until it is confirmed. */
+/** The owner of the relay. It makes accounts and keys, and gives credit while relays are killed; it repeats each credit until it is confirmed. */
 import { call } from "../packages/relay/test/support/call.ts";
 import type { RelayProcess } from "../packages/relay/test/support/relay-process.ts";
 import { ADMIN_TOKEN } from "../packages/relay/test/support/admin-token.ts";

@@ -70,7 +70,7 @@ export function sqlitePlace(dataDir: string): Place {
   };
 }
 
-/** Another program that writes: nobody else can meanwhile. */
+/** Another program that holds the write lock: no other writer can write meanwhile. */
 function lockOf(path: string): () => void {
   const database = new DatabaseSync(path, { timeout: LOCK_WITHIN_MS });
   database.exec("BEGIN IMMEDIATE");

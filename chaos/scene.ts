@@ -1,4 +1,4 @@
-/** What trials are made of: relays that are started, put under requests and killed, and what was seen while that went on. */
+/** The scene of a trial: it starts relays, sends them requests, kills them, and records what was seen meanwhile. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { drawFrom, drawInteger } from "../packages/relay/src/simulator/draw.ts";
@@ -95,7 +95,7 @@ export class Scene {
     return (await this.place.query(`SELECT id FROM holds WHERE state = 'open' ${where}`)).map((row) => String(row["id"]));
   }
 
-  /** Kills it and reads what it said last. @param isForGood nobody will start it again. */
+  /** Kills a relay and reads its last output. @param isForGood The trial never starts it again. */
   async kill(relay: RelayProcess, isForGood = false): Promise<void> {
     relay.child.kill("SIGKILL");
     const node = this.place.store === "sqlite" ? EMBEDDED : readFileSync(join(relay.dataDir, "node"), "utf8").trim();
@@ -155,7 +155,7 @@ export class Scene {
     for (const id of await this.openHolds()) this.findings.push({ claim: "left open", says: says(`hold ${id} is open`) });
   }
 
-  /** A last life that nobody kills: all works as if nothing had been. */
+  /** Starts the relays a last time and kills none: everything works as if nothing had happened. */
   async endInPeace(): Promise<void> {
     const { life, load } = this.begin();
     await sleep(PEACE_MS);
@@ -192,7 +192,7 @@ function isAlive({ child }: RelayProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
 
-/** @throws when it ended, though nobody killed it. */
+/** @throws when the relay ended although the trial did not kill it. */
 export function assertAlive(relay: RelayProcess): void {
   const { exitCode, signalCode } = relay.child;
   if (!isAlive(relay)) throw new Error(`the relay ended by itself with ${exitCode ?? signalCode}: ${relay.output().slice(-2_000)}`);

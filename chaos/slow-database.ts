@@ -11,7 +11,7 @@ const STALL_MS = [300, 6_000] as const;
 /** Of each step, there and back: a settlement takes several. */
 const DELAY_MS = [50, 400] as const;
 const DELAYED_MS = [2_500, 5_000] as const;
-/** Every so many times the relay is killed. */
+/** Once in this many cycles the trial kills the relay. */
 const KILLED_EVERY = 3;
 const SETTLED_WITHIN_MS = 30_000;
 

@@ -81,12 +81,12 @@ export function priceOf(model: string, tokens: Tokens): bigint {
   return (sum + 999n) / 1_000n + scaled(price.per_request ?? "0", 9);
 }
 
-/** The most tokens that a prompt of so many bytes is taken to have. */
+/** The most tokens that a prompt of this many bytes counts for. */
 export function promptBound(bytes: number): number {
   return Math.ceil(bytes / 2) + 64;
 }
 
-/** What must be set aside for a prompt of at most so many tokens and as many of output, at the dearest they may cost. */
+/** What the hold must cover: `prompt` and `output` tokens at their highest price, in nano-USD. */
 export function holdFor(model: string, prompt: number, output: number): bigint {
   const price = priceNamed(model);
   const reachable: Rates[] = [price, ...(price.bands ?? []).filter((band) => prompt > band.above)];

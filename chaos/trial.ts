@@ -1,4 +1,4 @@
-/** One trial: relays under requests, killed or with their database killed or slowed, again and again, and what is true afterwards. */
+/** One trial: sends requests to relays, kills them or kills or slows their database again and again, then judges what is true. */
 import { readBooks } from "./books.ts";
 import type { Books } from "./books.ts";
 import { killDatabase } from "./kill-database.ts";

@@ -52,6 +52,13 @@ describe("a document", () => {
   });
 });
 
+test("ARCHITECTURE.md says where things are, and there they are", () => {
+  const rows = tableRows(section(textOf("ARCHITECTURE.md"), "## Where is ..."));
+  const lost = rows.filter(([, file, name]) => !textOf(quoted(file ?? "")[0] ?? "").includes(quoted(name ?? "")[0] ?? "nothing"));
+  expect(lost).toEqual([]);
+  expect(rows.length).toBeGreaterThan(10);
+});
+
 describe("the README of a folder", () => {
   const folders = documents().filter((path) => /^(?:packages|chaos|bench)\/(?:.*\/)?README\.md$/.test(path));
 

@@ -1,4 +1,4 @@
-/** When an upstream that asked for patience may be asked again. All times are milliseconds of one monotonic clock. */
+/** When the relay may call an upstream again that asked it to wait. All times are milliseconds of one monotonic clock. */
 import { HOUR_MS } from "@millrace/wire/duration";
 
 /** Longest time an upstream's own `Retry-After` is honoured; a hint of days would take it out for good. */

@@ -1,4 +1,4 @@
-/** Requests in flight as leases: who does not renew in time has given back, so that no slot is ever lost. */
+/** Requests in flight as leases. A lease that its owner does not renew in time runs out, so no slot is ever lost. */
 export class LimitSlots {
   readonly #expiries = new Map<string, number>();
   /** No lease runs out before this. */

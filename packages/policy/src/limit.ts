@@ -1,5 +1,5 @@
 /**
- * May this request enter under its limits? One step over everything that is limited: all of it is taken, or nothing.
+ * Decides whether a request may enter under its limits. It takes everything that is limited in one step, or nothing.
  * All times are milliseconds of one monotonic clock.
  */
 import { LimitSlots } from "./limit-slots.ts";
@@ -86,7 +86,7 @@ function refusalsOf({ scope, limits, use }: LimitClaim, cost: LimitCost, nowMs: 
   });
 }
 
-/** Of what is uncertain no more than a quarter of a limit is set aside: a generous `max_tokens` must not stop all else. */
+/** Reserve at most this share of a limit for tokens that may not come; else one generous `max_tokens` would stop all other requests. */
 const UNCERTAIN_SHARE_MAX = 0.25;
 
 function reserved({ tokens, tokensMin }: LimitCost, limit: number | undefined): number {

@@ -1,4 +1,4 @@
-/** What may be wrong with prices that are each well written. */
+/** Faults of prices that are well written one by one but do not fit together. */
 import { mapKinds, type PriceBand, type PriceKinds, type PriceRates, type PriceRatio } from "./price.ts";
 
 interface BandFault {
@@ -6,7 +6,10 @@ interface BandFault {
   readonly fault: string;
 }
 
-/** Bands must ascend, and none may be cheaper than the one below: otherwise a longer prompt would cost less. Prices that could not be read are not compared. */
+/**
+ * Bands must ascend, and none may be cheaper than the one below: otherwise a longer prompt would cost less.
+ * @param canCompare False if some price could not be read; then prices are not compared.
+ */
 export function bandFaults(base: PriceKinds, bands: readonly PriceBand[], path: readonly PropertyKey[], canCompare: boolean): BandFault[] {
   return bands.flatMap((band, at): BandFault[] => {
     const below = bands[at - 1];

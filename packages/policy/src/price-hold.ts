@@ -1,4 +1,4 @@
-/** The most a request can cost, so that a hold of it is never too small. */
+/** The most that a request can cost. A hold of this amount is never too small. */
 import { type Nanos, nanos } from "@millrace/wire/money";
 import { type PriceKinds, type PriceRates, type PriceVersion, ratesIn, roundUp } from "./price.ts";
 

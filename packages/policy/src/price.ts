@@ -57,7 +57,7 @@ export interface PriceVersion extends PriceRates {
   readonly windows: readonly PriceWindow[];
   /** Added to every request, after rounding and without the markup. */
   readonly perRequestNanos: Nanos;
-  /** 1,000,000 is none. */
+  /** Markup in millionths; 1_000_000 = no markup. */
   readonly markupPpm: bigint;
 }
 
@@ -200,7 +200,7 @@ function partsOf(usage: BilledUsage, kinds: PriceKinds, ppm: bigint): CostPart[]
   ].filter(({ tokens }) => tokens > 0n);
 }
 
-/** Reports may be nonsense: a count that is none is 0, and none is billed as more than `TOKENS_MAX`. */
+/** Invalid counts become 0; counts are capped at `TOKENS_MAX`. */
 function tokensOf(count: number): bigint {
   return count > 0 ? BigInt(Math.ceil(Math.min(count, TOKENS_MAX))) : 0n;
 }

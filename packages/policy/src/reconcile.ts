@@ -1,4 +1,4 @@
-/** Whether what a provider says that it billed is what the relay wrote down, per day and model. Integers throughout. */
+/** Compares what a provider billed with what the relay recorded, for each day and model. All amounts are integers. */
 import type { ExportLine, TokenCount, UsageExport } from "./usage-export.ts";
 
 /** What the relay knows of one day and upstream model. */

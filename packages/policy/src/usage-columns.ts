@@ -1,4 +1,4 @@
-/** The names by which usage exports call what we look for. A form is known by its names alone, never by who made it. */
+/** The column names of usage exports. The relay recognises a form by its column names, never by its maker. */
 
 /** Tokens as exports split them: the whole input, or what of it came from no cache, and the parts beside. */
 export type UsagePart = "total" | "uncached" | "cached" | "cacheWrite" | "output";

@@ -44,7 +44,7 @@ export class AccountRegistry {
     for (const account of accounts) this.#byId.set(account.id, account);
   }
 
-  /** Takes over what was made or changed here, unless the store has told of it, or of something later, already. */
+  /** Applies a local change unless the store has already delivered it or a newer version. */
   renew(before: Account | null, account: Account): void {
     if ((this.#byId.get(account.id) ?? null) === before) this.learn([account]);
   }

@@ -1,4 +1,4 @@
-/** The one function that reads a client's key from a request, whichever header carries it. */
+/** Reads a client's key from a request, whichever header carries it. Nothing else reads it. */
 import { isUtf8 } from "node:buffer";
 import { normaliseKey } from "../basics/normalise-key.ts";
 

@@ -1,4 +1,4 @@
-/** What a caught value says. Anything can be thrown: what is no error is told as it is. */
+/** The text of a caught value. Code can throw anything; a value that is no error is converted to text. */
 
 /** The message of an error. */
 export function errorText(error: unknown): string {

@@ -1,4 +1,4 @@
-/** Bytes that come in pieces of any size, kept in one block: what it costs is bounded by what it holds. */
+/** Collects pieces of bytes of any size in one block, whose size is bounded by what it holds. */
 
 const CAPACITY_MIN = 4 * 1024;
 
@@ -15,7 +15,7 @@ export class GrowingBuffer {
     return this.#block.length;
   }
 
-  /** The capacity that there would be after so many more bytes. */
+  /** The capacity, in bytes, that the buffer would have after this many more bytes. */
   capacityAfter(bytes: number): number {
     const needed = this.#length + bytes;
     if (needed <= this.#block.length) return this.#block.length;

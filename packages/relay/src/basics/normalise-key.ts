@@ -1,4 +1,4 @@
-/** Frees a key from what people paste around it, or says what is wrong with it. Never repeats the key. */
+/** Removes what people paste around a key, or says what is wrong with it. It never repeats the key. */
 
 /** A key, or what is wrong with it, worded to follow the name of the thing: "The key" + " " + fault. */
 export type NormalisedKey = { readonly key: string } | { readonly fault: string };

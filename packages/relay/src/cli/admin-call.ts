@@ -44,7 +44,7 @@ function readUrl(url: string): URL {
   return parsed;
 }
 
-/** The error of a relay; another server's is none. */
+/** The error in a relay's answer; null if the answer came from another server. */
 function errorIn(answer: unknown): { code: string; message: string } | null {
   const error = isObject(answer) ? answer["error"] : null;
   if (!isObject(error) || typeof error["request_id"] !== "string") return null;

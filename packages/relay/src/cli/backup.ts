@@ -102,7 +102,7 @@ function printRestored(given: Place, file: string, { head, tail, into, dialect, 
   print(given, json, `${text.join("\n")}\n`);
 }
 
-/** With mistakes in it nobody knows which database is meant. */
+/** A configuration with mistakes does not say which database it means. */
 async function configOf({ data, config }: Place): Promise<Pick<Config, "dataDir" | "database">> {
   const loaded = await loadConfig({ data, file: config, env: process.env, cwd: process.cwd() });
   if (!loaded.ok) throw new Error(`the configuration has mistakes:\n${formatMistakes(loaded.mistakes)}`);

@@ -27,7 +27,7 @@ export function one(kind: string, id: string, more = ""): string {
   return `${kind}/${encodeURIComponent(id)}${more}`;
 }
 
-/** Query of what was said. */
+/** The query string; members that are undefined are left out. */
 export function queryOf(wish: Readonly<Record<string, string | number | undefined>>): string {
   const said = Object.entries(wish).filter(([, value]) => value !== undefined);
   return new URLSearchParams(said.map(([name, value]): [string, string] => [name, String(value)])).toString();
@@ -38,7 +38,7 @@ interface Page {
   readonly next: string | null;
 }
 
-/** Every row of a list, page by page, or as many as are wanted. */
+/** Reads a list page by page: every row, or at most `most` rows. */
 export async function listAll(controls: Controls, path: string, wish: Parameters<typeof queryOf>[0] = {}, most = Infinity): Promise<Page> {
   const data: Shown[] = [];
   for (let cursor: string | undefined; ;) {

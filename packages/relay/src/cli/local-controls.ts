@@ -10,7 +10,7 @@ import { Unconfirmed } from "./admin-call.ts";
 import type { Controls, Shown, Where } from "./controls.ts";
 import { fail } from "./fail.ts";
 
-/** Runs `act` on the directory, which it must have to itself. */
+/** Runs `act` on a data directory that no relay uses. */
 export async function openLocal(given: Where, act: (controls: Controls) => Promise<void>): Promise<void> {
   const loaded = await loadConfig({ data: given.data, env: process.env, cwd: process.cwd() });
   const dataDir = loaded.ok ? loaded.config.dataDir : (given.data ?? "./data");

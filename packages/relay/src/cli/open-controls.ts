@@ -3,7 +3,7 @@ import { adminCall } from "./admin-call.ts";
 import type { Controls, Shown, Where } from "./controls.ts";
 import { openLocal } from "./local-controls.ts";
 
-/** Runs `act` on the relay or on the directory, which it must have to itself. */
+/** Runs `act` on the relay, or on a data directory that no relay uses. */
 export async function withControls(given: Where, act: (controls: Controls) => Promise<void>): Promise<void> {
   const url = process.env["MILLRACE_URL"];
   if (url === undefined || url === "") return openLocal(given, act);

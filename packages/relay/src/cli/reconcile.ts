@@ -16,7 +16,7 @@ import { reconciliationJson, reconciliationText } from "./reconciliation-text.ts
 import type { Reconciled } from "./reconciliation-text.ts";
 
 const FILE_BYTES_MAX = 64 * 1024 * 1024;
-/** The relay makes these sums from rows: so many days are asked for at once. */
+/** Days asked for in one call. The relay computes these sums from rows, so a call must not ask for too many. */
 const DAYS_AT_ONCE = 7;
 const DAYS_MAX = 400;
 const TOLERANCE_PPM = 5_000n;

@@ -14,7 +14,7 @@ export interface RoutingFacts {
   readonly off: readonly PlacedUpstream[];
   /** The upstream that every model may fall back to, or null. */
   readonly lastResort: string | null;
-  /** Upstreams that take names nobody owns, in order. */
+  /** Upstreams, in order, that take a model name which no preset owns. */
   readonly takesAnyModel: readonly string[];
 }
 

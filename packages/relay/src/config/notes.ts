@@ -1,4 +1,4 @@
-/** What readers of the configuration collect on their way, so that all mistakes come at once. */
+/** Mistakes and warnings that the readers of the configuration collect, so that the owner sees all of them at once. */
 import type { ConfigMistake } from "./config.ts";
 
 export interface Notes {

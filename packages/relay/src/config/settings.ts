@@ -42,7 +42,7 @@ const DEFAULTS = {
   drainMs: 600_000,
 } as const satisfies Settings;
 
-/** A load balancer needs this long to stop sending; nobody balances to a loopback address. */
+/** A load balancer needs this long to stop sending requests. A loopback address has no load balancer, so there it is 0. */
 const PUBLIC_DELAY_MS = 5000;
 
 /** Builds the frozen configuration; earlier layers win. */

@@ -1,4 +1,4 @@
-/** Is this text a secret that can be sent to an upstream? */
+/** Checks that a text can be sent to an upstream as its secret. */
 import { normaliseKey, unwrap } from "../basics/normalise-key.ts";
 
 /** `placeholder` is text that somebody was meant to replace. */

@@ -1,4 +1,4 @@
-/** The record of what was changed, each entry holding the hash of the one before: nothing can be altered or taken out unseen. */
+/** The record of changes. Each entry holds the hash of the one before, so altering or removing one is detected. */
 import { createHash } from "node:crypto";
 
 /** What was done, before it has its place in the chain. */
@@ -62,7 +62,7 @@ function faultOf(entry: AuditEntry, before: Pick<AuditEntry, "seq" | "hash"> | n
 
 export interface AuditVerdict {
   readonly entries: number;
-  /** Hash of the newest entry: whoever notes it sees later whether anything was taken off the end. */
+  /** Hash of the newest entry. Someone who writes it down can later detect that entries were removed from the end. */
   readonly head: string;
   /** The first entry that does not fit, or null when the chain is whole. */
   readonly broken: { readonly seq: number; readonly reason: string } | null;

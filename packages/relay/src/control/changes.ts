@@ -1,11 +1,11 @@
-/** The one way to change anything here: what is changed and the note of it are stored in one transaction, or neither is. */
+/** The only way to change anything in the control plane: one transaction stores the change and its audit entry, or neither. */
 import { errorText } from "../basics/error-text.ts";
 import type { Operation, Refused, Result } from "../ledger/operation.ts";
 import type { Caller } from "./access/caller.ts";
 import type { ControlLedger, ControlStore, ControlWrite } from "./ports.ts";
 import { Refusal } from "./http/refusal.ts";
 
-/** What the audit says of a change. */
+/** The audit's entry about a change. */
 export interface Note {
   readonly action: string;
   readonly target: string;
@@ -15,22 +15,22 @@ export interface Note {
 }
 
 /**
- * Why a change that the database refused for its own sake cannot be made, where whoever asked for it can do something about it;
- * {@link Overtaken} where it is to be decided anew.
+ * Looks up why the database refused a change: a {@link Refusal} that the caller can act on, {@link Overtaken} when the change
+ * must be decided again, or null when the caller can do nothing about it.
  */
 export type WhyNot = () => Promise<Refusal | null>;
 
-/** Each time somebody else's change was stored, and other relays are few. */
+/** How often a change is tried. Each try fails only because another relay's change was stored, and there are few other relays. */
 const TRIES_MAX = 20;
 
-/** What was to be changed is no longer what it was: another relay changed it in the same moment. */
+/** Another relay changed the same thing at the same time, so this change must be decided again. */
 export class Overtaken extends Refusal {
   constructor() {
     super("store_unavailable", "Somebody else changes the same at the moment. Nothing was changed: send it again.");
   }
 }
 
-/** Makes a change, and where it was overtaken once more from what is there now, so that neither of the two is undone. */
+/** Makes a change. If another relay's change came first, decides it again from the new state, so that neither change is undone. */
 export async function untilFirst<T>(change: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
@@ -48,7 +48,7 @@ export class Changes {
   readonly #ledger: ControlLedger;
   readonly #onTrouble: (message: string) => void;
 
-  /** @param onTrouble told why a change was not stored; its caller hears that it was not. */
+  /** @param onTrouble is told why a change was not stored; the caller is told only that it was not. */
   constructor(store: Pick<ControlStore, "write" | "fresh">, ledger: ControlLedger, onTrouble: (message: string) => void) {
     this.#store = store;
     this.#ledger = ledger;
@@ -58,12 +58,15 @@ export class Changes {
   /** @throws a {@link Refusal} when it is not known to be stored. */
   async write(caller: Caller, note: Note, writes: readonly ControlWrite[], whyNot: WhyNot = NOTHING_TO_SAY): Promise<void> {
     const failure = await this.#store.write([...writes, auditWrite(caller, note)]);
-    // What is told to be made is known here by then, and what other relays made of it since.
+    // Read the change back before the caller is told that it was made, together with later changes by other relays.
     if (failure === null) return this.#store.fresh();
     throw (failure.isOwn ? await this.#said(whyNot) : null) ?? this.#notStored(note, failure.reason);
   }
 
-  /** An operation of the ledger with its note; where it is only repeated, the first note stands. @throws where it is refused. */
+  /**
+   * Runs an operation of the ledger together with its audit entry. A repeated operation keeps its first entry.
+   * @throws a {@link Refusal} when the ledger refuses it.
+   */
   async ask(
     caller: Caller,
     note: Note,
@@ -85,7 +88,7 @@ export class Changes {
     throw (result.code === "store_failed" ? await this.#said(whyNot) : null) ?? this.#refused(note, operation, result);
   }
 
-  /** Several operations, asked in one turn so that they are one batch and one transaction; writes and note ride on the last. */
+  /** Runs several operations as one batch and one transaction; the writes and the audit entry go with the last one. */
   async askAll(
     caller: Caller,
     note: Note,
@@ -100,7 +103,7 @@ export class Changes {
     for (const result of results) if (!result.ok) throw this.#notStored(note, result.reason ?? result.code);
   }
 
-  /** What cannot be looked up is not said. */
+  /** The reason for a refusal, or null when it cannot be looked up. */
   async #said(whyNot: WhyNot): Promise<Refusal | null> {
     try {
       return await whyNot();
@@ -121,7 +124,7 @@ export class Changes {
 
   #notStored({ action, target }: Note, reason: string): Refusal {
     this.#onTrouble(`${action} of ${target} was not stored: ${reason}`);
-    // A connection that breaks in the middle leaves nobody knowing.
+    // If the connection broke after the write was sent, the database may have stored it.
     return new Refusal("store_unavailable", "The database did not confirm the change. Look whether it was made before you repeat it.");
   }
 }

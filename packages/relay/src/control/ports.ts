@@ -40,7 +40,7 @@ export interface OfAccount<P> extends Slice<P> {
   readonly accountId: string;
 }
 
-/** What is not said does not narrow. */
+/** Omitted fields match everything. */
 export interface RequestFilter {
   readonly accountId?: string | undefined;
   readonly keyId?: string | undefined;
@@ -86,7 +86,7 @@ export interface UsageSum {
   readonly reasoningTokens: number;
   readonly chargeNanos: bigint;
   readonly costNanos: bigint;
-  /** What the requests cost and nobody paid. */
+  /** The part of the requests' cost that nobody paid. */
   readonly writtenOffNanos: bigint;
 }
 
@@ -103,7 +103,7 @@ export interface WriteOff {
   readonly writtenOffNanos: bigint;
 }
 
-/** What is not said does not narrow. */
+/** Omitted fields match everything. */
 export interface WriteOffFilter {
   readonly accountId?: string | undefined;
   readonly fromMs?: number | undefined;

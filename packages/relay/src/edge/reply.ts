@@ -5,7 +5,7 @@ import type { RelayError } from "../chat/relay-error.ts";
 import { bodyOf, headersOf, statusOf } from "./error-table.ts";
 import { ANSWER_HEADERS } from "./http-sink.ts";
 
-/** Of a body that nobody wants, this much is read, so that the client sees the refusal instead of a reset. */
+/** Read at most this many bytes of an unwanted body, so that the client receives the refusal instead of a reset. */
 const DISCARD_BYTES_MAX = 16 * 1024 * 1024;
 const DISCARD_MS = 2_000;
 
@@ -66,7 +66,7 @@ function hasMore(request: IncomingMessage): boolean {
   return request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
 }
 
-/** Reads off what is left of a body that nobody wants, within bounds; then `done`, or the end of the connection. */
+/** Reads and drops the rest of an unwanted body, up to a bound, then calls `done`; beyond the bound it ends the connection. */
 export function discardRest(request: IncomingMessage, done?: () => void): void {
   if (!hasMore(request)) return done?.();
   let bytes = 0;

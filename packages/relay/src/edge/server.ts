@@ -49,7 +49,7 @@ export function createListener(settings: ListenerSettings): Server {
     (request, response) => {
       const requestId = newRequestId(Date.now());
       const socket = request.socket;
-      // What stands behind an answer that closes the connection is no request: nobody would see it answered.
+      // Ignore pipelined requests after a response with `Connection: close`; the client could not read their answers.
       if (isLast(socket)) return;
       const here = open.get(socket) ?? new Set();
       if (here.size >= PIPELINED_MAX) return void socket.destroy();

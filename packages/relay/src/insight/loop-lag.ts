@@ -1,4 +1,4 @@
-/** Samples how late the event loop is: the one number that tells when work stalls every stream at once. */
+/** Samples how late the event loop runs, in seconds. When some work stalls every stream at once, this number shows it. */
 
 const PERIOD_MS = 500;
 

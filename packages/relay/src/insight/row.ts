@@ -1,4 +1,4 @@
-/** What is kept of every request: one row, and one per attempt. Prompts and answers are not among it. */
+/** What the relay keeps of every request: one row, and one row for each attempt. It never keeps prompts or answers. */
 import type { OperationOf } from "../ledger/operation.ts";
 import type { Basis } from "../ledger/state.ts";
 import type { Usage } from "../provider/provider.ts";
@@ -113,7 +113,7 @@ export interface AttemptRow {
 /** How a request's hold ends; it is stored together with the request's row. */
 export type Ending = OperationOf<"settle"> | OperationOf<"void">;
 
-/** Where a row is by now. */
+/** Where a row is stored when `record` returns. */
 export type Recorded =
   /** Stored, and the hold with it. */
   | { readonly isStored: true; readonly chargedNanos: bigint | null; readonly writtenOffNanos: bigint }

@@ -54,7 +54,7 @@ export class LedgerQueue<Rider> {
   readonly #orphans = new Set<string>();
   #again: NodeJS.Timeout | null = null;
 
-  /** @param trouble why the store is known not to answer, or null: behind a batch that waits for it nobody need wait. */
+  /** @param trouble Why the store is unreachable, or null. While it is, new requests fail at once instead of queueing. */
   constructor(commit: CommitBatch<Rider>, limits: Partial<QueueLimits> = {}, trouble: () => string | null = () => null) {
     this.#commit = commit;
     this.#trouble = trouble;
@@ -159,8 +159,8 @@ export class LedgerQueue<Rider> {
 }
 
 /**
- * Making a hold locks the node, and so does renewing its lease: whoever makes an orphan still is waited for, so that one
- * that is not found will not come either.
+ * `renew_lease` takes the node lock, so it runs after every hold in flight. A hold that is not found then cannot appear
+ * later.
  */
 function voidsOf(orphans: readonly string[]): Operation[] {
   if (orphans.length === 0) return [];

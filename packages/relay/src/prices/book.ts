@@ -1,4 +1,4 @@
-/** What upstreams cost us and what models cost our accounts: look-ups in frozen data, each with the instant as an argument. */
+/** What upstreams cost the owner and what models cost the accounts: look-ups in frozen data, each for a given instant. */
 import { type PriceAt, type PriceHistory, priceIn, type PriceVersion, roundUp } from "@millrace/policy/price";
 import { nanos } from "@millrace/wire/money";
 import { withId } from "./id.ts";
@@ -37,7 +37,7 @@ interface PricedUpstream {
   readonly preset?: string;
 }
 
-/** Not before anybody's last price version. */
+/** Later than the last version of every price. */
 const FAR_FUTURE_MS = Date.UTC(9999, 0);
 
 /** Puts the sources together for the upstreams there are. */
@@ -59,7 +59,7 @@ export function priceFor(book: PriceBook, model: PricedModel, instantMs: number)
   return priceIn(book.derived.get(first.upstream)?.get(first.model) ?? [], instantMs);
 }
 
-/** What we pay an upstream, or null when nobody told. `model` is the name the upstream knows. */
+/** What the owner pays an upstream, or null if no source says it. `model` is the name the upstream knows. */
 export function costFor(book: PriceBook, upstream: string, model: string, instantMs: number): PriceAt | null {
   return priceIn(book.costs.get(upstream)?.get(model) ?? [], instantMs);
 }

@@ -1,4 +1,4 @@
-/** What the readers of other people's price lists have in common. */
+/** What the readers of published price lists share. */
 import { isObject } from "@millrace/wire/json-values";
 import type { JsonObject } from "@millrace/wire/json-values";
 import { formatPricePerMillion, formatUsd, nanos, parsePricePerToken, parseScaled } from "@millrace/wire/money";

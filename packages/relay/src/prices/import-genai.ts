@@ -28,7 +28,7 @@ interface Dated {
   windows: WrittenVersion[];
 }
 
-/** Rows for every model that can be kept; what cannot is found. */
+/** Rows for every model that can be kept; the rest are reported in `findings`. */
 export function readGenai(providers: readonly unknown[], names: ProviderNames, findings: ImportFinding[]): ForeignRow[] {
   return providers.filter(isMapping).flatMap((provider) => {
     const name = providerNamed(String(provider["id"]), names);

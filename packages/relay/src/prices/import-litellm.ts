@@ -25,7 +25,7 @@ const MODES: readonly string[] = ["chat", "completion", "responses", "embedding"
 
 const TIER = /_above_(\d{1,6})k_tokens$/;
 
-/** Rows for every entry that can be kept; what cannot is found. */
+/** Rows for every entry that can be kept; the rest are reported in `findings`. */
 export function readLitellm(data: JsonObject, names: ProviderNames, findings: ImportFinding[]): ForeignRow[] {
   return Object.entries(data).flatMap(([key, entry]) => (isMapping(entry) ? readEntry(key, entry, names, findings) : []));
 }

@@ -1,4 +1,4 @@
-/** The base dialect: OpenAI's chat completions as the many spell it. Other dialects change single parts of it. */
+/** The base dialect: OpenAI's chat completions as most vendors implement it. Other dialects change single parts of it. */
 import { isObject } from "@millrace/wire/json-values";
 import { editJson } from "@millrace/wire/json-scan";
 import type { JsonEdit } from "@millrace/wire/json-scan";

@@ -17,7 +17,7 @@ export interface ClientRequest {
   readonly isStream: boolean;
   /** The client asked for the usage chunk itself. */
   readonly wantsUsage: boolean;
-  /** Choices that the answer will have: so many for each prompt. */
+  /** Choices that the answer will have, over all prompts. */
   readonly choices: number;
   /** Answers that the upstream may make, and bill, for them. */
   readonly answersMax: number;
@@ -59,7 +59,7 @@ export interface Usage {
 export interface EventFacts {
   /** The upstream's own error, in-band. */
   readonly error: UpstreamError | null;
-  /** Something a reader would miss if it were lost. A role alone is none. */
+  /** Whether a reader would miss this event if it were lost. A role alone is no content. */
   readonly hasContent: boolean;
   /** Text increments, for the estimate where usage never comes. */
   readonly text: string;

@@ -6,7 +6,7 @@ import type { CostTable } from "../../prices/table.ts";
 import type { Notes } from "../notes.ts";
 import type { PriceList } from "../pricing.ts";
 
-/** A text, or one sentence's end that says why there is none. */
+/** The text of a file, or the end of a sentence that says why it could not be read. */
 type ReadText = (path: string) => Promise<{ readonly text: string } | { readonly fault: string }>;
 
 const NAMES_MAX = 3;

@@ -1,4 +1,4 @@
-/** What stands before every route of the control plane: host, credential, table, role, origin. Denies by default. */
+/** Checks every request to the control plane before its route runs: host, credential, table, role, origin. Denies by default. */
 import type { IncomingMessage } from "node:http";
 import type { Caller } from "./caller.ts";
 import type { Authenticator } from "./authenticator.ts";

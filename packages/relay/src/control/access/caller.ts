@@ -18,7 +18,7 @@ export interface Caller {
   readonly session: string | null;
 }
 
-/** Whoever can open the data directory may do all that is in it. */
+/** A person who can open the data directory can already change everything in it, so the command acts as the owner. */
 export const COMMAND: Caller = { role: "owner", actor: "command", name: "command", accountId: null, address: null, session: null };
 
 /** May this caller know of an account and of what belongs to it? Everything else is unknown to it, as if it were not there. */

@@ -1,4 +1,4 @@
-/** Counts refused credentials by client address, so that nobody can try tokens for long. */
+/** Counts refused credentials by client address, so that a client cannot go on guessing tokens. */
 import { isIPv6 } from "node:net";
 
 const ATTEMPTS_MAX = 20;

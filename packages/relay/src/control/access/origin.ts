@@ -1,4 +1,4 @@
-/** Did a request with a cookie come from our own page? Browsers say so; what does not say so does not count. */
+/** Whether a request with a cookie came from our own page. Browsers say so in `Sec-Fetch-Site` or `Origin`. */
 import type { IncomingHttpHeaders } from "node:http";
 
 const SAFE: ReadonlySet<string> = new Set(["GET", "HEAD"]);

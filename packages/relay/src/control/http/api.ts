@@ -23,11 +23,11 @@ export interface ControlParts extends GateParts, OperationsParts {
 }
 
 const BODY_BYTES_MAX = 1024 * 1024;
-/** A body must be there by then. */
+/** Time for a body to arrive, in milliseconds. */
 const BODY_MS = 30_000;
 const BODY_LIMITS = { depthMax: 16, itemsMax: 5_000 };
 
-/** What the gate found out about a request on its way to its handler. */
+/** What the authorizer found out about a request, for its handler. */
 interface Admission {
   readonly requestId: string;
   readonly caller: Caller | null;
@@ -52,7 +52,7 @@ export function controlApi(parts: ControlParts): (request: IncomingMessage, resp
   };
 }
 
-/** A store that does not answer lets nobody in. */
+/** Refuses every request while the store does not answer. */
 async function admit(gate: Authorizer, request: IncomingMessage, parts: ControlParts): ReturnType<Authorizer["admit"]> {
   try {
     return await gate.admit(request, Date.now());

@@ -21,7 +21,7 @@ type ControlErrorCode = Extract<
   | "store_unavailable"
 >;
 
-/** An error with its answer; thrown where a handler has to give up. */
+/** An error together with its answer. A handler throws it when it cannot go on. */
 export class Refusal extends Error {
   readonly code: ControlErrorCode;
   readonly headers: Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
 /**
- * A route as a row of a table: address, who may, what goes in, what comes out, what it does. The gate, the server, the command
- * on a data directory, the OpenAPI document and the test of who may do what are all made from these rows.
+ * A route as a row of a table: its address, the roles that may use it, its input, its answer, and what it does. The authorizer, the
+ * server, the command on a data directory, the OpenAPI document and the test of who may do what are all made from these rows.
  */
 import * as z from "zod";
 import type { Operations } from "../operations.ts";
@@ -11,11 +11,11 @@ export const API = "/admin/api";
 
 export type Method = "GET" | "POST" | "PATCH" | "DELETE";
 
-/** What a route is asked, before anything of it was checked. */
+/** A request to a route, not checked yet. */
 interface Asked {
-  /** Null on the routes that anyone may ask. */
+  /** Null on routes that need no credential. */
   readonly caller: Caller | null;
-  /** The id in the address; empty where there is none. */
+  /** The id in the address; empty if the address has none. */
   readonly id: string;
   readonly query: unknown;
   readonly body: unknown;
@@ -27,7 +27,7 @@ export interface ControlRoute {
   /** Name of the operation in the OpenAPI document. */
   readonly name: string;
   readonly method: Method;
-  /** With `{id}` where an id stands. */
+  /** The address; `{id}` stands for an id. */
   readonly path: string;
   readonly roles: "anyone" | readonly Role[];
   readonly status: 200 | 201;
@@ -38,7 +38,7 @@ export interface ControlRoute {
   readonly run: (operations: Operations, asked: Asked) => Promise<unknown>;
 }
 
-/** The same with everything checked. */
+/** A request to a route after its input was checked. */
 export interface Given<Q, B> extends Pick<Asked, "id" | "address" | "setHeader"> {
   readonly query: Q;
   readonly body: B;
@@ -57,7 +57,7 @@ interface Inputs<Q extends z.ZodType, B extends z.ZodType> {
   readonly body?: B;
 }
 
-/** A route for those who have one of the roles. Input that is not asked for is refused. */
+/** A route for callers with one of the roles. It refuses input that it does not ask for. */
 export function route<A extends z.ZodType, Q extends z.ZodType = typeof NOTHING, B extends z.ZodType = typeof NOTHING>(
   roles: readonly Role[],
   spec: Spec<Given<z.output<Q>, z.output<B>> & { readonly caller: Caller }, A> & Inputs<Q, B>,
@@ -70,7 +70,7 @@ export function route<A extends z.ZodType, Q extends z.ZodType = typeof NOTHING,
   return { ...rest, status, roles, query, body, run };
 }
 
-/** A route that asks for no credential. */
+/** A route that needs no credential. */
 export function openRoute<A extends z.ZodType, B extends z.ZodType>(
   spec: Spec<Given<object, z.output<B>>, A> & { readonly body: B },
 ): ControlRoute {

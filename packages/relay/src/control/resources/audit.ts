@@ -43,7 +43,7 @@ function shownEntry({ at, prevHash, before, after, ...rest }: AuditEntry): Audit
   return { ...rest, at: isoOf(at), before: before as AuditView["before"], after: after as AuditView["after"], prev_hash: prevHash };
 }
 
-/** An entry as it was before it was shown, for whoever checks the chain from outside. */
+/** The stored form of a shown entry, for a program that checks the chain from outside. */
 export function entryShown(shown: unknown): AuditEntry {
   const { at, prev_hash, ...rest } = AuditShape.parse(shown);
   return { ...rest, at: Date.parse(at), prevHash: prev_hash };

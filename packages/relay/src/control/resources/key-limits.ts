@@ -14,7 +14,7 @@ export function wishesOf({ expires_at, limits, budgets, ...rest }: z.output<type
   return present({ ...rest, expiresAt: expires_at, limits: limitsOf(limits), budgets: caps });
 }
 
-/** A set without a limit is none. */
+/** Null for a set that limits nothing; undefined if the caller did not name any. */
 function limitsOf(given: z.output<typeof KeyChange>["limits"]): KeyRecord["limits"] | undefined {
   if (given === undefined) return undefined;
   const limits = present({ rpm: given?.rpm ?? undefined, tpm: given?.tpm ?? undefined, inFlight: given?.in_flight ?? undefined });
@@ -24,7 +24,7 @@ function limitsOf(given: z.output<typeof KeyChange>["limits"]): KeyRecord["limit
 function budgetOf({ period, cap }: z.output<typeof Budgets>[number]): KeyBudget {
   const read = parseUsd(cap);
   if ("fault" in read) throw new Refusal("invalid_request", `The cap of the budget ${read.fault}.`);
-  // Asked here too: the budgets of a key are several operations, of which none may be refused alone.
+  // Check it here too: the budgets of a key are several operations, and the ledger must not refuse one of them alone.
   if (!isAmount(read.value)) throw new Refusal("invalid_request", "The cap of the budget is too large.");
   return { period, capNanos: String(read.value) };
 }

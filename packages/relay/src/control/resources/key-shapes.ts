@@ -30,7 +30,7 @@ const wishes = {
 };
 
 export const KeyChange = z.strictObject(wishes);
-/** Without an account it is the caller's own, else the one that exists from the first start. */
+/** Without `account_id` the key belongs to the caller's account, or else to the account that exists from the first start. */
 export const NewKey = z.strictObject({ account_id: z.string().optional(), ...wishes });
 export const Rotation = z.strictObject({ overlap_seconds: z.number().int().min(0).max(OVERLAP_S_MAX).default(86_400) });
 
@@ -48,13 +48,13 @@ export const KeyShape = z.strictObject({
   limits: LimitsShape.nullable(),
   budgets: z.array(z.strictObject({ period: z.enum(PERIODS), ...moneyShape("cap") })),
 });
-/** With the key's text, for the only time. */
+/** With the key's text, which no other answer has. */
 export const NewKeyShape = KeyShape.extend({ key: z.string() });
 export const RotatedKeyShape = NewKeyShape.extend({ replaces: z.string() });
 
 export type KeyView = z.output<typeof KeyShape>;
 
-/** What may be shown of a key: never its text, never its hash. */
+/** The key as the API shows it: never its text, never its hash. */
 export function shownKey(key: KeyRecord): KeyView {
   return {
     id: key.id,

@@ -1,4 +1,4 @@
-/** Keys of the data plane: made, limited, changed, rotated, revoked. */
+/** Makes, limits, changes, rotates and revokes keys of the data plane. */
 import type * as z from "zod";
 import { DEFAULT_ACCOUNT } from "../../admission/accounts.ts";
 import { newKeyRecord } from "../../admission/keys.ts";
@@ -67,7 +67,7 @@ export class Keys {
     });
   }
 
-  /** Revoking twice keeps the first time. */
+  /** Revokes a key. A second call changes nothing: the time of the first one stays. */
   revoke(caller: Caller, id: string): Promise<KeyView> {
     return untilFirst(async () => {
       const key = this.#find(caller, id);
@@ -76,7 +76,7 @@ export class Keys {
     });
   }
 
-  /** A new key with the limits of an old one, which goes on for a while. Its budgets begin anew. */
+  /** Makes a new key with the limits of an old one, which stays valid for `overlapSeconds`. The new key's budgets start unused. */
   rotate(caller: Caller, id: string, overlapSeconds: number): Promise<z.output<typeof RotatedKeyShape>> {
     return untilFirst(() => this.#rotate(caller, id, overlapSeconds));
   }
@@ -108,7 +108,7 @@ export class Keys {
     return after;
   }
 
-  /** @param budgeted the key whose budgets are new: they are the ledger's, and set together with it. */
+  /** @param budgeted The key whose budgets changed, or null. The ledger keeps budgets, so it sets them in the same transaction. */
   async #store(
     caller: Caller,
     note: Note,

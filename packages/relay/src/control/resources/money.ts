@@ -65,7 +65,7 @@ export const StatementShape = z.strictObject({
   ...moneyShape("opening"),
   by_code: z.array(z.strictObject({ code: z.string(), ...moneyShape("amount") })),
   ...moneyShape("closing"),
-  /** What requests cost above what there was: nobody pays it, and it is in none of the others. */
+  /** What requests cost beyond the balance. Nobody pays it, and no other figure includes it. */
   ...moneyShape("written_off"),
 });
 

@@ -1,4 +1,4 @@
-/** What the attempts at one upstream used, by UTC day and upstream model: to be held against what its provider bills. */
+/** What the attempts at one upstream used, by UTC day and upstream model, to compare with what its provider bills. */
 import { moneyOrNull } from "@millrace/wire/money-json";
 import { DAY_MS } from "@millrace/wire/duration";
 import { dayOf } from "@millrace/policy/usage-day";

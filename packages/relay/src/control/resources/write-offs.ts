@@ -1,4 +1,4 @@
-/** Charges that could not be taken whole: what a request cost above what its account had, which nobody pays. */
+/** Charges that the account could not pay in full. The write-off is the part beyond its balance; nobody pays it. */
 import { money } from "@millrace/wire/money-json";
 import { isoOf } from "../../basics/iso-time.ts";
 import * as z from "zod";
