@@ -100,6 +100,7 @@ export function buildApp(parts: AppParts): App {
     open,
     handle: (request, response, requestId) => handle(request, response, requestId, edge),
     onBug: hot.chat.onBug,
+    onTrouble: hot.chat.onTrouble,
   });
   const lag = watchLoop((seconds) => hot.chat.metrics.loopLag.observe({}, seconds));
   const lifecycle = new Lifecycle({

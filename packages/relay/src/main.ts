@@ -10,6 +10,7 @@ import type { FirstKey } from "./first-key.ts";
 import { modelsWithoutPrice } from "./prices/book.ts";
 import { openWallet } from "./ledger/wallets.ts";
 import { openLog } from "./insight/log.ts";
+import type { Log } from "./insight/log.ts";
 import { addDemo } from "./simulator/demo.ts";
 import { controlStore } from "./store/control-store.ts";
 import { openBooks } from "./store/open-store.ts";
@@ -18,6 +19,7 @@ import { openBooks } from "./store/open-store.ts";
 export interface Served {
   readonly url: string;
   readonly app: App;
+  readonly log: Log;
   /** Drains and closes everything, in order. */
   stop(settings?: { delayMs: number; drainMs: number }): Promise<void>;
 }
@@ -33,7 +35,7 @@ export async function serve(given: Config, print: (line: string) => void): Promi
   const end = async (): Promise<void> => {
     await simulator?.close();
     await books.close();
-    log.flush();
+    await log.flush();
   };
   try {
     const { store, access, ledger, rows, files, prices, givenTo, records, mayBeBehind } = books;
@@ -49,6 +51,7 @@ export async function serve(given: Config, print: (line: string) => void): Promi
     return {
       url,
       app,
+      log,
       stop: async (settings) => {
         await app.stop(settings);
         await end();

@@ -1,10 +1,11 @@
 /** `millrace serve`. */
-import { errorText } from "../basics/error-text.ts";
+import { errorStack, errorText } from "../basics/error-text.ts";
 import { setFlagsFromString } from "node:v8";
 import { formatMistakes, loadConfig } from "../config/load.ts";
 import { serve } from "../main.ts";
 import type { Served } from "../main.ts";
 import { fail } from "./fail.ts";
+import { endOnBug } from "./last-resort.ts";
 
 export interface ServeOptions {
   readonly config?: string;
@@ -35,6 +36,9 @@ export async function runServe(given: ServeOptions): Promise<void> {
     return null;
   });
   if (served === null) return;
+  // Whoever read the start lines may have closed the pipe: what is printed later is lost, and that is all.
+  process.stdout.on("error", () => undefined);
+  endOnBug(served.log, () => end(served, { delayMs: 0, drainMs: 0 }));
   process.on("SIGTERM", () => void end(served, loaded.config.shutdown));
   process.on("SIGINT", () => void end(served, { ...loaded.config.shutdown, delayMs: 0 }));
 }
@@ -44,8 +48,13 @@ let isEnding = false;
 async function end(served: Served, shutdown: { delayMs: number; drainMs: number }): Promise<void> {
   if (isEnding) return served.app.hurry();
   isEnding = true;
-  await served.stop(shutdown);
-  process.exit(0);
+  try {
+    await served.stop(shutdown);
+  } catch (error) {
+    process.exitCode = 1;
+    served.log.trouble(`the relay did not end in order: ${errorStack(error)}`);
+  }
+  process.exit();
 }
 
 function describe(error: unknown, listen: { host: string; port: number }): string {

@@ -54,59 +54,90 @@ export class BodyBudget {
   }
 }
 
-/** Reads and checks the whole body. `error: null` means that the client left meanwhile. */
+/**
+ * Reads and checks the whole body. `error: null` means that the client left meanwhile. Rejects with a mistake of the relay's own:
+ * thrown in a callback of the request it would end the process.
+ */
 export function readJsonBody(request: IncomingMessage, limits: BodyLimits, budget: BodyBudget): Promise<BodyResult> {
   const early = refuseByHead(request, limits);
   if (early !== null) return Promise.resolve({ ok: false, error: early });
-  return new Promise((resolve) => {
-    const scanner = new JsonScanner({ depthMax: DEPTH_MAX, itemsMax: ITEMS_MAX });
-    const held = new GrowingBuffer();
-    const startedAt = performance.now();
-
-    const over = (result: BodyResult): void => {
+  return new Promise((resolve, reject) => {
+    const reading = new BodyReading(limits, budget);
+    const stop = (): void => {
       clearInterval(timer);
       request.removeListener("data", onData).removeListener("end", onEnd).removeListener("close", onClose);
-      if (!result.ok) budget.give(held.capacity);
-      resolve(result);
     };
-    const refuse = (error: RelayError): void => over({ ok: false, error });
-    const onData = (piece: Buffer): void => {
-      if (held.length + piece.length > limits.bytesMax) return refuse(tooLarge(limits));
-      const growth = held.capacityAfter(piece.length) - held.capacity;
-      if (!budget.take(growth))
-        return refuse(relayError("overloaded", "The relay holds as many request bodies as it may.", { retryAfterS: 1 }));
-      held.append(piece);
-      const fault = scanner.push(piece);
-      if (fault !== null) refuse(faultError(fault));
+    /** Ends the reading with the result of a step, or with what it threw; null goes on. */
+    const step = (take: () => BodyResult | null): void => {
+      try {
+        const result = take();
+        if (result === null) return;
+        stop();
+        if (!result.ok) reading.giveBack();
+        resolve(result);
+      } catch (error) {
+        stop();
+        reading.giveBack();
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
     };
-    const onEnd = (): void => {
-      const fault = scanner.end();
-      if (fault !== null) return refuse(faultError(fault));
-      const whole = held.bytes;
-      if (!isUtf8(whole)) return refuse(relayError("invalid_json", "The body is not valid UTF-8."));
-      if (scanner.root !== "object") return refuse(relayError("invalid_json", "The body must be a JSON object."));
-      over({
-        ok: true,
-        body: {
-          bytes: whole,
-          heldBytes: held.capacity,
-          members: scanner.members,
-          textBytes: scanner.textBytes,
-          mediaBytes: scanner.bigStringBytes,
-        },
-      });
-    };
-    const onClose = (): void => over({ ok: false, error: null });
-    const timer = setInterval(
-      () => {
-        const late = performance.now() - startedAt - limits.graceMs;
-        if (late > 0 && held.length < late * BYTES_PER_MS_MIN)
-          refuse(relayError("body_timeout", "The body came too slowly: send it within 30 s, or at 10 KB/s."));
-      },
-      Math.min(CHECK_MS, limits.graceMs),
-    );
+    const onData = (piece: Buffer): void => step(() => reading.push(piece));
+    const onEnd = (): void => step(() => reading.end());
+    const onClose = (): void => step(() => ({ ok: false, error: null }));
+    const timer = setInterval(() => step(() => reading.tick()), Math.min(CHECK_MS, limits.graceMs));
     request.on("data", onData).on("end", onEnd).on("close", onClose);
   });
+}
+
+/** A body as far as it has come. Each step tells how the reading ended, or null while it goes on. */
+class BodyReading {
+  readonly #scanner = new JsonScanner({ depthMax: DEPTH_MAX, itemsMax: ITEMS_MAX });
+  readonly #held = new GrowingBuffer();
+  readonly #startedAt = performance.now();
+  readonly #limits: BodyLimits;
+  readonly #budget: BodyBudget;
+
+  constructor(limits: BodyLimits, budget: BodyBudget) {
+    this.#limits = limits;
+    this.#budget = budget;
+  }
+
+  push(piece: Buffer): BodyResult | null {
+    const held = this.#held;
+    if (held.length + piece.length > this.#limits.bytesMax) return refused(tooLarge(this.#limits));
+    const growth = held.capacityAfter(piece.length) - held.capacity;
+    if (!this.#budget.take(growth))
+      return refused(relayError("overloaded", "The relay holds as many request bodies as it may.", { retryAfterS: 1 }));
+    held.append(piece);
+    const fault = this.#scanner.push(piece);
+    return fault === null ? null : refused(faultError(fault));
+  }
+
+  end(): BodyResult {
+    const scanner = this.#scanner;
+    const fault = scanner.end();
+    if (fault !== null) return refused(faultError(fault));
+    const bytes = this.#held.bytes;
+    if (!isUtf8(bytes)) return refused(relayError("invalid_json", "The body is not valid UTF-8."));
+    if (scanner.root !== "object") return refused(relayError("invalid_json", "The body must be a JSON object."));
+    const { members, textBytes, bigStringBytes: mediaBytes } = scanner;
+    return { ok: true, body: { bytes, heldBytes: this.#held.capacity, members, textBytes, mediaBytes } };
+  }
+
+  /** Looks whether the body comes fast enough. */
+  tick(): BodyResult | null {
+    const lateMs = performance.now() - this.#startedAt - this.#limits.graceMs;
+    if (lateMs <= 0 || this.#held.length >= lateMs * BYTES_PER_MS_MIN) return null;
+    return refused(relayError("body_timeout", "The body came too slowly: send it within 30 s, or at 10 KB/s."));
+  }
+
+  giveBack(): void {
+    this.#budget.give(this.#held.capacity);
+  }
+}
+
+function refused(error: RelayError): BodyResult {
+  return { ok: false, error };
 }
 
 function refuseByHead(request: IncomingMessage, limits: BodyLimits): RelayError | null {

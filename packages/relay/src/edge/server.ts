@@ -4,6 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ErrorCode } from "@millrace/wire/error-codes";
 import { CAPACITY } from "../config/capacity.ts";
+import { errorText } from "../basics/error-text.ts";
 import { relayError } from "../chat/relay-error.ts";
 import { bodyOf } from "./error-table.ts";
 import { newRequestId } from "./request-id.ts";
@@ -23,6 +24,7 @@ type RequestHandler = (request: IncomingMessage, response: ServerResponse, reque
 export interface ListenerSettings {
   readonly handle: RequestHandler;
   readonly onBug: (requestId: string, error: unknown) => void;
+  readonly onTrouble: (message: string) => void;
   /** Filled with the responses that are not over: from a request's head until its answer was handed to the system. */
   readonly open: Set<ServerResponse>;
 }
@@ -77,6 +79,10 @@ export function createListener(settings: ListenerSettings): Server {
   );
   server.maxRequestsPerSocket = REQUESTS_PER_SOCKET_MAX;
   server.maxConnections = CAPACITY.connectionsMax;
+  // Without a listener one connection that the system could not hand over would end the process.
+  server.on("error", (error) => {
+    if (server.listening) settings.onTrouble(`a connection could not be accepted: ${errorText(error)}`);
+  });
   server.on("clientError", (error, socket) => answerClientError(error, socket, open.get(socket)));
   server.on("connect", (_request, socket) => endWith(socket, "405 Method Not Allowed", "method_not_allowed", "This is no proxy."));
   server.on("checkExpectation", (_request, response: ServerResponse) => {

@@ -1,6 +1,7 @@
 /** The log: one line a request, JSON or text, on standard error. No prompt, no answer, no secret. */
 import { pino } from "pino";
 import type { Logger } from "pino";
+import { LineWriter } from "./line-writer.ts";
 import { endpointNames } from "./endpoint-names.ts";
 import type { RequestRow } from "./row.ts";
 
@@ -10,8 +11,8 @@ export interface Log {
   refusal(requestId: string, status: number, code: string): void;
   info(message: string): void;
   trouble(message: string): void;
-  /** Writes out what is buffered; for the end of the process. */
-  flush(): void;
+  /** Writes out what is buffered, within a second; for the end of the process. */
+  flush(): Promise<void>;
 }
 
 export interface LogSettings {
@@ -23,18 +24,17 @@ export interface LogSettings {
 
 /** Makes the log. */
 export function openLog(settings: LogSettings): Log {
-  const file = settings.destination ?? pino.destination({ fd: 2, sync: false, minLength: 0 });
+  const standardError = new LineWriter(2);
+  const file = settings.destination ?? standardError;
+  const flush = (): Promise<void> => standardError.flush();
   const logger = pino(
     { level: settings.level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
     file,
   );
-  const flush = (): void => {
-    if ("flushSync" in file && typeof file.flushSync === "function") file.flushSync();
-  };
   return settings.format === "json" ? jsonLog(logger, flush) : textLog(logger, file, flush);
 }
 
-function jsonLog(logger: Logger, flush: () => void): Log {
+function jsonLog(logger: Logger, flush: () => Promise<void>): Log {
   return {
     request: (row) => logger.info(fieldsOf(row), "request"),
     refusal: (requestId, status, code) => logger.info({ request_id: requestId, status, error_code: code }, "refused"),
@@ -44,7 +44,7 @@ function jsonLog(logger: Logger, flush: () => void): Log {
   };
 }
 
-function textLog(logger: Logger, file: { write(line: string): unknown }, flush: () => void): Log {
+function textLog(logger: Logger, file: { write(line: string): unknown }, flush: () => Promise<void>): Log {
   const line = (text: string): void => void file.write(`${new Date().toISOString()} ${text}\n`);
   return {
     request: (row) => {

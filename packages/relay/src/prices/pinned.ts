@@ -23,7 +23,8 @@ export class PinnedPrices {
     if (known !== undefined) return known;
     const kept = this.#store.keepPrice(version.id, JSON.stringify(priceToJson(version)));
     this.#kept.set(version.id, kept);
-    void kept.then((isKept) => isKept || this.#kept.delete(version.id));
+    const forget = (): boolean => this.#kept.delete(version.id);
+    kept.then((isKept) => isKept || forget(), forget);
     return kept;
   }
 }

@@ -2,6 +2,7 @@ import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
+import { errorStack } from "../basics/error-text.ts";
 import { watchConnection } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { answer } from "./endpoint.ts";
@@ -85,7 +86,12 @@ const SEEN_MAX = 1000;
 /** Starts an OpenAI-compatible upstream in this process. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const state = startState(options);
-  const server = createServer((request, response) => void serve(state, request, response));
+  const server = createServer((request, response) => {
+    serve(state, request, response).catch((error: unknown) => {
+      process.emitWarning(`a bug of the simulator: ${errorStack(error)}`);
+      response.destroy();
+    });
+  });
   server.keepAliveTimeout = 0;
   server.requestTimeout = 0;
   server.headersTimeout = 0;

@@ -31,12 +31,16 @@ export interface RelayProcess {
 /** A process that has begun to start; whether it gets as far as listening is yet to be seen. */
 type StartedRelay = Pick<RelayProcess, "port" | "dataDir" | "child" | "output" | "exited">;
 
-/** Starts the command on a data directory. @param config the configuration file's content; listen and data are added. */
-export async function spawnRelay(config: object, dataDir: string): Promise<StartedRelay> {
+/**
+ * Starts the command on a data directory.
+ * @param config the configuration file's content; listen and data are added.
+ * @param flags of Node.
+ */
+export async function spawnRelay(config: object, dataDir: string, flags: readonly string[] = []): Promise<StartedRelay> {
   const port = await freePort();
   const file = join(dataDir, "config.json");
   writeFileSync(file, JSON.stringify(config));
-  const child = spawn(process.execPath, [BIN, "serve", "--config", file, "--port", String(port), "--data", dataDir], {
+  const child = spawn(process.execPath, [...flags, BIN, "serve", "--config", file, "--port", String(port), "--data", dataDir], {
     cwd: dataDir,
     env: { PATH: process.env["PATH"], MILLRACE_KEY: PROCESS_KEY, MILLRACE_ADMIN_TOKEN: ADMIN_TOKEN },
     stdio: ["ignore", "pipe", "pipe"],
@@ -59,10 +63,15 @@ export async function spawnRelay(config: object, dataDir: string): Promise<Start
 /**
  * Starts the command and waits until it listens.
  * @param again the directory of an earlier process, to start over on its data.
+ * @param flags of Node.
  */
-export async function startRelayProcess(config: object, again?: { readonly dataDir: string }): Promise<RelayProcess> {
+export async function startRelayProcess(
+  config: object,
+  again?: { readonly dataDir: string },
+  flags: readonly string[] = [],
+): Promise<RelayProcess> {
   const dataDir = again?.dataDir ?? mkdtempSync(join(tmpdir(), "millrace-process-"));
-  const started = await spawnRelay(config, dataDir);
+  const started = await spawnRelay(config, dataDir, flags);
   const { child, output } = started;
   const deadline = performance.now() + 15_000;
   while (!output().includes("listening on")) {
