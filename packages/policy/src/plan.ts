@@ -1,5 +1,7 @@
 /** Which upstreams a request tries, in order, and why the others are left out. Pure; logged and tested as data. */
 
+import type { SlotRefusal, ShareRefusal } from "./fair-share.ts";
+
 export const ATTEMPTS_MAX = 3;
 
 export interface RouteState {
@@ -9,7 +11,8 @@ export interface RouteState {
   readonly cooldownUntilMs: number;
   /** What the cooldown is for. */
   readonly cooldownReason: "throttled" | "credential" | null;
-  readonly hasRoom: boolean;
+  /** Why this caller may not add a call there, or null. */
+  readonly refusal: SlotRefusal | null;
 }
 
 export interface PlannedAttempt {
@@ -20,12 +23,16 @@ export interface PlannedAttempt {
   readonly reason: "order";
 }
 
-export interface SkippedRoute {
+/** `share`: the caller has its share of the upstream's calls, and the rest is kept for others. */
+type SkipReason =
+  | { readonly reason: "throttled" | "credential" | "full" | "attempts_max" }
+  | { readonly reason: "share"; readonly share: ShareRefusal };
+
+export type SkippedRoute = SkipReason & {
   readonly upstream: string;
-  readonly reason: "throttled" | "credential" | "full" | "attempts_max";
   /** Milliseconds until the reason ends, 0 when unknown. */
   readonly forMs: number;
-}
+};
 
 /** Which configuration a plan follows. */
 export interface PlanBasis {
@@ -45,15 +52,24 @@ export function planAttempts(routes: readonly RouteState[], basis: PlanBasis, no
   const attempts: PlannedAttempt[] = [];
   const skipped: SkippedRoute[] = [];
   for (const route of routes) {
-    const reason = skipReason(route, nowMs, attempts.length);
-    if (reason === null) attempts.push({ upstream: route.upstream, model: route.model, reason: "order" });
-    else skipped.push({ upstream: route.upstream, reason, forMs: Math.max(0, route.cooldownUntilMs - nowMs) });
+    const skip = skipReason(route, nowMs, attempts.length);
+    if (skip === null) attempts.push({ upstream: route.upstream, model: route.model, reason: "order" });
+    else skipped.push({ upstream: route.upstream, ...skip, forMs: Math.max(0, route.cooldownUntilMs - nowMs) });
   }
   return { ...basis, attempts, skipped };
 }
 
-function skipReason(route: RouteState, nowMs: number, taken: number): SkippedRoute["reason"] | null {
-  if (route.cooldownUntilMs > nowMs) return route.cooldownReason ?? "throttled";
-  if (!route.hasRoom) return "full";
-  return taken >= ATTEMPTS_MAX ? "attempts_max" : null;
+function skipReason(route: RouteState, nowMs: number, taken: number): SkipReason | null {
+  if (route.cooldownUntilMs > nowMs) return { reason: route.cooldownReason ?? "throttled" };
+  if (route.refusal !== null) return refusedReason(route.refusal);
+  return taken >= ATTEMPTS_MAX ? { reason: "attempts_max" } : null;
+}
+
+function refusedReason(refusal: SlotRefusal): SkipReason {
+  return refusal.reason === "full" ? { reason: "full" } : { reason: "share", share: refusal };
+}
+
+/** A planned attempt that was passed over: by the time it was its turn there was no slot for it any more. */
+export function passedOver({ upstream }: PlannedAttempt, refusal: SlotRefusal): SkippedRoute {
+  return { upstream, ...refusedReason(refusal), forMs: 0 };
 }

@@ -69,13 +69,18 @@ describe("plan", () => {
     model: "m",
     cooldownUntilMs: 0,
     cooldownReason: null,
-    hasRoom: true,
+    refusal: null,
     ...more,
   });
 
   test("keeps the order, leaves out what cools or is full, and says why", () => {
     const plan = planAttempts(
-      [route("a", { cooldownUntilMs: 1_500, cooldownReason: "throttled" }), route("b", { hasRoom: false }), route("c"), route("d")],
+      [
+        route("a", { cooldownUntilMs: 1_500, cooldownReason: "throttled" }),
+        route("b", { refusal: { reason: "full" } }),
+        route("c"),
+        route("d"),
+      ],
       { revision: 7, arm: null },
       1_000,
     );
@@ -94,7 +99,7 @@ describe("plan", () => {
     const state = fc.record({
       cooldownUntilMs: fc.nat(2_000),
       cooldownReason: fc.constantFrom("throttled" as const, "credential" as const),
-      hasRoom: fc.boolean(),
+      refusal: fc.constantFrom(null, { reason: "full" as const }),
     });
     fc.assert(
       fc.property(fc.array(state, { maxLength: 8 }), (states) => {

@@ -4,6 +4,7 @@ import { AccountRegistry } from "./admission/accounts.ts";
 import type { Account, AccountStore } from "./admission/accounts.ts";
 import { KeyRing } from "./admission/keys.ts";
 import type { KeyRecord, KeyStore } from "./admission/keys.ts";
+import { LiveKeys } from "./admission/live-keys.ts";
 import { Limiter } from "./admission/limits.ts";
 import { errorStack } from "./basics/error-text.ts";
 import type { ChatParts } from "./chat/answer.ts";
@@ -91,8 +92,9 @@ export interface App {
 /** Builds a relay that is not listening yet. */
 export function buildApp(parts: AppParts): App {
   const current = new CurrentSnapshot(parts.snapshot);
-  const hot = buildChat(parts, current);
-  const access = buildAccess(parts, hot.runs);
+  const live = new LiveKeys();
+  const hot = buildChat(parts, current, live);
+  const access = buildAccess(parts, hot.runs, live);
   const open = new Set<ServerResponse>();
   const control = lazyControl(controlParts(parts, current, access));
   const edge: EdgeParts = { ...buildEdge(parts, current, hot, access, control), notReady: () => lifecycle.notReady() };
@@ -137,9 +139,9 @@ interface HotPath {
   readonly dialer: Dialer;
 }
 
-function buildChat(parts: AppParts, current: CurrentSnapshot): HotPath {
+function buildChat(parts: AppParts, current: CurrentSnapshot, live: LiveKeys): HotPath {
   const { log, rows } = parts;
-  const health = new Health(current.now.config.upstreams, performance.now());
+  const health = new Health(current.now.config.upstreams, performance.now(), live);
   current.follow(({ config }) => health.reconcile(config.upstreams, performance.now()));
   const limiter = new Limiter(() => performance.now());
   const dialer = undiciDialer();
@@ -168,8 +170,9 @@ function buildChat(parts: AppParts, current: CurrentSnapshot): HotPath {
   return { chat, runs, limiter, dialer };
 }
 
-function buildAccess(parts: AppParts, runs: Runs): Pick<App, "accounts" | "keys"> {
+function buildAccess(parts: AppParts, runs: Runs, live: LiveKeys): Pick<App, "accounts" | "keys"> {
   const onChange = (key: KeyRecord): void => {
+    live.note(key);
     if (key.revokedAt !== null) runs.revokeKey(key.id);
   };
   return {

@@ -53,6 +53,7 @@ export const ERROR_CODES: readonly ErrorCode[] = Object.keys(ERRORS) as ErrorCod
 export const STREAM_ERROR_CODES: readonly ErrorCode[] = [
   "invalid_request",
   "rate_limited",
+  "too_many_in_flight",
   "upstream_failed",
   "upstream_redirect",
   "upstream_timeout",

@@ -6,6 +6,7 @@ import type { AttemptRow, RequestRow } from "../insight/row.ts";
 import type { Provider, Usage } from "../provider/provider.ts";
 import type { Dialer } from "../upstream/dialer.ts";
 import type { Health } from "../upstream/health.ts";
+import type { Caller } from "../upstream/in-flight.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptReport, AttemptTimes } from "./attempt.ts";
 import type { BodyReader, ReaderHost } from "./body-reader.ts";
@@ -20,13 +21,14 @@ import type { DrainBudget } from "./drain-budget.ts";
 import { estimateInput } from "./estimate.ts";
 import type { Exchange } from "./exchange.ts";
 import { runFallback } from "./fallback.ts";
+import { noUpstream } from "./no-upstream.ts";
 import { NO_PAYMENT, openPayment } from "./payment.ts";
 import type { PaidAnswer, Payment } from "./payment.ts";
 import { PlainReader } from "./plain-reader.ts";
 import { attemptRow, rowOf } from "./record.ts";
 import { count, keep, noteAttempt } from "./recorder.ts";
 import type { Kept, RecorderParts } from "./recorder.ts";
-import { clampRetryAfter, relayError } from "./relay-error.ts";
+import { relayError } from "./relay-error.ts";
 import type { RelayError } from "./relay-error.ts";
 import type { BillingPort } from "./request-hold.ts";
 import type { Sink } from "./sink.ts";
@@ -108,16 +110,22 @@ export class AnswerRun implements PaidAnswer {
 
   async #answer(): Promise<void> {
     const plan = this.#plan();
-    const refusal = plan.attempts.length === 0 ? noRoom(plan) : await this.#pay();
-    if (refusal === null && this.#cancellation.cause === null) await runFallback(plan, this.#fallbackParts());
-    const isUntried = this.#reports.length === 0 && this.#cancellation.cause === null;
-    await this.#settle(this.#conclude(refusal ?? (isUntried ? noRoom(plan) : null)));
+    const refusal = plan.attempts.length === 0 ? noUpstream(plan.skipped) : await this.#pay();
+    const isTried = refusal === null && this.#cancellation.cause === null;
+    const passedOver = isTried ? await runFallback(plan, this.#fallbackParts()) : [];
+    const isInVain = isTried && this.#reports.length === 0 && this.#cancellation.cause === null;
+    await this.#settle(this.#conclude(isInVain ? noUpstream([...plan.skipped, ...passedOver]) : refusal));
   }
 
   #plan(): Plan {
     const { model, snapshot } = this.#exchange;
-    const states = model.routes.map((route) => this.#parts.health.stateOf(route));
+    const states = model.routes.map((route) => this.#parts.health.stateOf(route, this.#caller));
     return planAttempts(states, { revision: snapshot.revision, arm: null }, performance.now());
+  }
+
+  get #caller(): Caller {
+    const { key } = this.#exchange;
+    return { accountId: key.accountId, keyId: key.id };
   }
 
   async #pay(): Promise<RelayError | null> {
@@ -131,6 +139,7 @@ export class AnswerRun implements PaidAnswer {
   #fallbackParts(): Parameters<typeof runFallback>[1] {
     return {
       health: this.#parts.health,
+      caller: this.#caller,
       cancellation: this.#cancellation,
       attempt: (planned) => this.#attemptOnce(planned),
     };
@@ -303,21 +312,4 @@ function overheadMs({ bodyReadAt }: Exchange, first: AttemptTimes, last: Attempt
   if (last.sentAt === null || last.firstByteAt === null) return null;
   const before = first.startedAt - bodyReadAt + (last.sentAt - last.startedAt);
   return before + (last.endedAt === null ? 0 : performance.now() - last.endedAt);
-}
-
-/** Why no upstream could be asked. */
-function noRoom(plan: Plan): RelayError {
-  const throttled = plan.skipped.filter((route) => route.reason === "throttled");
-  if (throttled.length > 0 && throttled.length === plan.skipped.length) {
-    return relayError("rate_limited", "Every upstream of this model asks for patience.", {
-      retryAfterS: clampRetryAfter(Math.min(...throttled.map((route) => route.forMs))),
-    });
-  }
-  if (plan.skipped.some((route) => route.reason === "full") || plan.attempts.length > 0) {
-    return relayError("overloaded", "Every upstream of this model has as many calls in flight as it may.", { retryAfterS: 1 });
-  }
-  const waits = plan.skipped.map((route) => route.forMs);
-  return relayError("no_upstream", "No upstream of this model is usable right now.", {
-    retryAfterS: clampRetryAfter(Math.min(...waits, 60_000)),
-  });
 }

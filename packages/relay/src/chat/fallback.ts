@@ -1,7 +1,9 @@
 /** Tries the upstreams of a plan in order, until one has answered or nothing more may be tried. */
 import { backoffMs } from "@millrace/policy/retry-budget";
-import type { Plan, PlannedAttempt } from "@millrace/policy/plan";
-import type { CallOutcome, Health, Permit } from "../upstream/health.ts";
+import { passedOver } from "@millrace/policy/plan";
+import type { Plan, PlannedAttempt, SkippedRoute } from "@millrace/policy/plan";
+import type { CallOutcome, Health, Permit, Refused } from "../upstream/health.ts";
+import type { Caller } from "../upstream/in-flight.ts";
 import type { AttemptReport } from "./attempt.ts";
 import type { AttemptOutcome } from "./body-reader.ts";
 import type { Cancellation } from "./cancellation.ts";
@@ -11,27 +13,33 @@ const RETRIES_MAX = 2;
 
 export interface FallbackParts {
   readonly health: Health;
+  readonly caller: Caller;
   readonly cancellation: Cancellation;
   /** Makes one attempt, and takes its report down. */
   readonly attempt: (planned: PlannedAttempt) => Promise<AttemptReport>;
 }
 
-/** A failed attempt makes room for the next upstream, unless the caller is at fault or the answer must end. An upstream that is full is passed over. */
-export async function runFallback({ attempts }: Plan, parts: FallbackParts): Promise<void> {
+/**
+ * A failed attempt makes room for the next upstream, unless the caller is at fault or the answer must end.
+ * @returns the upstreams that were passed over, because they had no slot for this caller.
+ */
+export async function runFallback({ attempts }: Plan, parts: FallbackParts): Promise<readonly SkippedRoute[]> {
+  const skipped: SkippedRoute[] = [];
   for (const planned of attempts) {
-    const report = await tryUpstream(planned, attempts.length === 1, parts);
-    if (report === null) continue;
-    if (report.outcome.kind !== "failed" || report.outcome.failure.kind === "caller" || parts.cancellation.cause !== null) return;
+    const result = await tryUpstream(planned, attempts.length === 1, parts);
+    if ("refused" in result) skipped.push(passedOver(planned, result.refused));
+    else if (result.outcome.kind !== "failed" || result.outcome.failure.kind === "caller" || parts.cancellation.cause !== null) break;
   }
+  return skipped;
 }
 
-/** One upstream; again only when it is the only one and no connection stood. Null when it was full. */
-async function tryUpstream(planned: PlannedAttempt, isOnly: boolean, parts: FallbackParts): Promise<AttemptReport | null> {
-  const { health, cancellation } = parts;
+/** One upstream; again only when it is the only one and no connection stood. */
+async function tryUpstream(planned: PlannedAttempt, isOnly: boolean, parts: FallbackParts): Promise<AttemptReport | Refused> {
+  const { health, caller, cancellation } = parts;
   let report: AttemptReport | null = null;
   for (let retries = 0; ; retries++) {
-    const permit = health.admit(planned.upstream, performance.now(), retries > 0);
-    if (permit === null) return report;
+    const permit = health.admit(planned.upstream, caller, performance.now(), retries > 0);
+    if ("refused" in permit) return report ?? permit;
     report = await withPermit(permit, () => parts.attempt(planned));
     const mayRetry = isOnly && retries < RETRIES_MAX && wasNeverConnected(report.outcome) && cancellation.cause === null;
     if (!mayRetry || !health.takeRetry(planned.upstream, performance.now())) return report;

@@ -30,7 +30,10 @@ export interface Upstream {
   /** `null` when the upstream wants none (a local vLLM). */
   readonly apiKey: string | null;
   readonly timeouts: Timeouts;
+  /** Calls at the same time. */
   readonly inFlightMax: number;
+  /** Part of them that is kept for accounts, then keys, below their fair share; from 0 to 1. */
+  readonly reservedShare: number;
   readonly onDisconnect: OnDisconnect;
   /** An event that is no JSON object ends the stream (`fail`) or is left out and counted (`skip`). */
   readonly malformed: "fail" | "skip";

@@ -1,4 +1,5 @@
 /** An upstream together with what the catalogue knows about its provider. */
+import { RESERVED_SHARE } from "@millrace/policy/fair-share";
 import type { Preset } from "../provider/preset.ts";
 import { CAPACITY } from "./capacity.ts";
 import type { OnDisconnect, Timeouts, Upstream } from "./config.ts";
@@ -12,6 +13,7 @@ export interface PlacedUpstream {
 export interface UpstreamWishes {
   readonly timeouts?: Partial<Timeouts>;
   readonly inFlightMax?: number | undefined;
+  readonly reservedShare?: number | undefined;
   readonly onDisconnect?: OnDisconnect | undefined;
   readonly malformed?: Upstream["malformed"] | undefined;
   readonly finish?: Upstream["finish"] | undefined;
@@ -42,6 +44,7 @@ export function placeUpstream(
     ...address,
     timeouts: { ...TIMEOUTS, ...preset.timeouts, ...wishes.timeouts },
     inFlightMax: wishes.inFlightMax ?? CAPACITY.callsMax,
+    reservedShare: wishes.reservedShare ?? RESERVED_SHARE,
     onDisconnect: wishes.onDisconnect ?? { mode: "abort" },
     malformed: wishes.malformed ?? "fail",
     usageInStream: preset.usageInStream,

@@ -1,4 +1,5 @@
 /** Without any provider key the product still answers: the simulator stands in as upstream `demo`. */
+import { RESERVED_SHARE } from "@millrace/policy/fair-share";
 import { readWrittenPrice } from "@millrace/policy/price-written";
 import { CAPACITY } from "../config/capacity.ts";
 import type { Config, Upstream } from "../config/config.ts";
@@ -28,6 +29,7 @@ export async function addDemo(config: Config): Promise<{ config: Config; simulat
     apiKey: null,
     timeouts: TIMEOUTS,
     inFlightMax: CAPACITY.callsMax,
+    reservedShare: RESERVED_SHARE,
     onDisconnect: { mode: "abort" },
     malformed: "fail",
     usageInStream: true,

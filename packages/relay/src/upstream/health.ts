@@ -3,10 +3,13 @@
  * what the call taught is told to the permit, and the permit is given back when the call is over.
  */
 import { CREDENTIAL_COOLDOWN_MS, extendCooldown, THROTTLED_DEFAULT_MS } from "@millrace/policy/cooldown";
+import type { SlotRefusal } from "@millrace/policy/fair-share";
 import type { RouteState } from "@millrace/policy/plan";
 import { earnRetry, newRetryBudget, takeRetry } from "@millrace/policy/retry-budget";
 import type { RetryBudget } from "@millrace/policy/retry-budget";
 import type { ModelRoute, Upstream } from "../config/config.ts";
+import { InFlight } from "./in-flight.ts";
+import type { Caller, InFlightBound, KnownCallers } from "./in-flight.ts";
 
 /** What a call teaches of its upstream. `not_theirs`: the caller's fault, a client that left, or a mistake of the relay's own. */
 export type CallOutcome = "ok" | "connect_failed" | "failed_before_output" | "cut" | "throttled" | "credential" | "not_theirs";
@@ -15,22 +18,29 @@ export type CallOutcome = "ok" | "connect_failed" | "failed_before_output" | "cu
 export interface Permit {
   /** @param retryAfterMs how long the upstream asks to be left alone, or null. */
   observe(outcome: CallOutcome, now: number, retryAfterMs: number | null): void;
-  /** Gives the place back. It may be called more than once. */
+  /** Gives the slot back. It may be called more than once. */
   release(): void;
+}
+
+/** Why there is no permit. */
+export interface Refused {
+  readonly refused: SlotRefusal;
 }
 
 interface UpstreamHealth {
   cooldownUntilMs: number;
   cooldownReason: "throttled" | "credential" | null;
-  inFlight: number;
-  inFlightMax: number;
+  readonly inFlight: InFlight;
+  bound: InFlightBound;
   budget: RetryBudget;
 }
 
 export class Health {
   readonly #byName = new Map<string, UpstreamHealth>();
+  readonly #known: KnownCallers;
 
-  constructor(upstreams: ReadonlyMap<string, Upstream>, now: number) {
+  constructor(upstreams: ReadonlyMap<string, Upstream>, now: number, known: KnownCallers) {
+    this.#known = known;
     this.reconcile(upstreams, now);
   }
 
@@ -40,31 +50,32 @@ export class Health {
    */
   reconcile(upstreams: ReadonlyMap<string, Upstream>, now: number): void {
     for (const name of this.#byName.keys()) if (!upstreams.has(name)) this.#byName.delete(name);
-    for (const [name, { inFlightMax }] of upstreams) {
+    for (const [name, bound] of upstreams) {
       const known = this.#byName.get(name);
-      if (known !== undefined) known.inFlightMax = inFlightMax;
-      else this.#byName.set(name, { cooldownUntilMs: 0, cooldownReason: null, inFlight: 0, inFlightMax, budget: newRetryBudget(now) });
+      if (known !== undefined) known.bound = bound;
+      else this.#byName.set(name, newHealth(bound, this.#known, now));
     }
   }
 
-  /** What the plan needs to know of a route. An upstream that is not configured any more has no room. */
-  stateOf({ upstream, model }: ModelRoute): RouteState {
+  /** What the plan needs to know of a route for this caller. An upstream that is not configured any more is full. */
+  stateOf({ upstream, model }: ModelRoute, caller: Caller): RouteState {
     const health = this.#byName.get(upstream);
     return {
       upstream,
       model,
       cooldownUntilMs: health?.cooldownUntilMs ?? 0,
       cooldownReason: health?.cooldownReason ?? null,
-      hasRoom: health !== undefined && health.inFlight < health.inFlightMax,
+      refusal: refusalBy(health, caller),
     };
   }
 
-  /** A permit for one call; null when the upstream has as many in flight as it may. A request's first call earns a part of a retry. */
-  admit(upstream: string, now: number, isRetry: boolean): Permit | null {
+  /** A permit for one call of this caller, or why there is none. A request's first call earns a part of a retry. */
+  admit(upstream: string, caller: Caller, now: number, isRetry: boolean): Permit | Refused {
     const health = this.#byName.get(upstream);
-    if (health === undefined || health.inFlight >= health.inFlightMax) return null;
+    const refused = refusalBy(health, caller);
+    if (health === undefined || refused !== null) return { refused: refused ?? { reason: "full" } };
     if (!isRetry) health.budget = earnRetry(health.budget, now);
-    return permitOf(health);
+    return permitOf(health, caller);
   }
 
   /** Books one more try at the same upstream; false when its retries are spent. */
@@ -79,23 +90,25 @@ export class Health {
   report(now: number): { upstream: string; inFlight: number; inFlightMax: number; cooldownMs: number }[] {
     return [...this.#byName].map(([upstream, health]) => ({
       upstream,
-      inFlight: health.inFlight,
-      inFlightMax: health.inFlightMax,
+      inFlight: health.inFlight.count,
+      inFlightMax: health.bound.inFlightMax,
       cooldownMs: Math.max(0, health.cooldownUntilMs - now),
     }));
   }
 }
 
-function permitOf(health: UpstreamHealth): Permit {
-  health.inFlight += 1;
-  let isHeld = true;
+function newHealth(bound: InFlightBound, known: KnownCallers, now: number): UpstreamHealth {
+  return { cooldownUntilMs: 0, cooldownReason: null, inFlight: new InFlight(known), bound, budget: newRetryBudget(now) };
+}
+
+function refusalBy(health: UpstreamHealth | undefined, caller: Caller): SlotRefusal | null {
+  return health === undefined ? { reason: "full" } : health.inFlight.refusal(caller, health.bound);
+}
+
+function permitOf(health: UpstreamHealth, caller: Caller): Permit {
   return {
     observe: (outcome, now, retryAfterMs) => observe(health, outcome, now, retryAfterMs),
-    release: () => {
-      if (!isHeld) return;
-      isHeld = false;
-      health.inFlight -= 1;
-    },
+    release: health.inFlight.add(caller),
   };
 }
 

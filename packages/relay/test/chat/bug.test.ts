@@ -73,7 +73,7 @@ async function attempt(isStream: boolean, isMetered: boolean, where: { readonly 
   const { books, app } = shop.relay;
   const upstream = { ...ofSimulator(), name: "a" };
   const snapshot: Snapshot = snapshotOf(configWith(upstream), 1);
-  const health = new Health(snapshot.config.upstreams, performance.now());
+  const health = new Health(snapshot.config.upstreams, performance.now(), { accounts: 1, keysOf: () => 1 });
   const bugs: unknown[] = [];
   const dialer = undiciDialer();
   const metrics = new Metrics({
@@ -86,11 +86,11 @@ async function attempt(isStream: boolean, isMetered: boolean, where: { readonly 
   const parts: ChatParts = {
     providerOf: (name) => throwing.in(providerOf(name)),
     health: throwing.in({
-      stateOf: (route) => health.stateOf(route),
+      stateOf: (route, caller) => health.stateOf(route, caller),
       takeRetry: (name, now) => health.takeRetry(name, now),
       admit: (...given) => {
         const permit = health.admit(...given);
-        return permit === null ? null : { observe: throwing.in(permit).observe, release: () => permit.release() };
+        return "refused" in permit ? permit : { observe: throwing.in(permit).observe, release: () => permit.release() };
       },
     } satisfies Pick<Health, "stateOf" | "takeRetry" | "admit">) as Health,
     dialer: {

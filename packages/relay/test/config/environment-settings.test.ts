@@ -26,6 +26,7 @@ test("the defaults are the documented ones", () => {
       totalMs: 3_600_000,
     },
     inFlightMax: CAPACITY.callsMax,
+    reservedShare: 0.25,
     onDisconnect: { mode: "abort" },
     malformed: "fail",
     finish: "optional",

@@ -43,6 +43,8 @@ describe("a mistake has its line and column", () => {
     ],
     ["upstreams: { a: { base_url: http://h, max_in_flight: 0 } }", "1:54 upstreams.a.max_in_flight must be at least 1."],
     ["upstreams: { a: { base_url: http://h, max_in_flight: 1.5 } }", "1:54 upstreams.a.max_in_flight must be a whole number."],
+    ["upstreams: { a: { base_url: http://h, reserved_percent: 91 } }", "1:57 upstreams.a.reserved_percent must be at most 90."],
+    ["upstreams: { a: { base_url: http://h, reserved_percent: 25% } }", "1:57 upstreams.a.reserved_percent must be a whole number."],
     [
       "upstreams: { a: { base_url: http://h, on_disconnect: stop } }",
       "1:54 upstreams.a.on_disconnect must be abort, drain, or { drain: { for: 30s, max_bytes: 1MiB } }.",

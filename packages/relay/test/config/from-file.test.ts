@@ -10,7 +10,7 @@ data: ./x
 upstreams:
   deepseek:  { provider: deepseek, api_key: "\${DEEPSEEK_API_KEY}" }
   holysheep: { provider: openai-compatible, base_url: https://api.holysheep.ai/v1, api_key: "\${HOLYSHEEP_API_KEY}",
-               timeouts: { connect: 1s, first_event: 90s, payload_idle: 250ms, transport_idle: 45s, total: 1h }, max_in_flight: 7,
+               timeouts: { connect: 1s, first_event: 90s, payload_idle: 250ms, transport_idle: 45s, total: 1h }, max_in_flight: 7, reserved_percent: 10,
                on_disconnect: { drain: { for: 10s, max_bytes: 64KiB } }, malformed: skip, finish: required, max_event: 2MiB }
 models:
   deepseek-chat:
@@ -51,6 +51,7 @@ describe("a file", () => {
         totalMs: 3_600_000,
       },
       inFlightMax: 7,
+      reservedShare: 0.1,
       onDisconnect: { mode: "drain", forMs: 10_000, bytesMax: 65_536 },
       usageInStream: true,
       malformed: "skip",

@@ -94,6 +94,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
       baseUrl: simulators[name]?.url ?? "",
       apiKey: `sk-upstream-secret-of-${name}`,
       inFlightMax: 500,
+      reservedShare: 0.25,
       onDisconnect: { mode: "abort" },
       malformed: "fail",
       usageInStream: true,

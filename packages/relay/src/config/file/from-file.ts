@@ -115,6 +115,7 @@ function placeEntry(name: string, entry: UpstreamShape): PlacedUpstream {
     {
       timeouts: timeoutsOf(entry.timeouts),
       inFlightMax: entry.max_in_flight,
+      reservedShare: entry.reserved_percent === undefined ? undefined : entry.reserved_percent / 100,
       onDisconnect: onDisconnectOf(entry.on_disconnect),
       malformed: entry.malformed,
       finish: entry.finish,

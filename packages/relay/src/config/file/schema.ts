@@ -66,7 +66,13 @@ const upstream = z
       .int({ error: "must be a whole number" })
       .min(1, { error: "must be at least 1" })
       .max(IN_FLIGHT_MAX, { error: `must be at most ${IN_FLIGHT_MAX}` })
-      .describe("Requests at the same time.")
+      .describe("Calls at the same time. Default: what the process can carry.")
+      .optional(),
+    reserved_percent: z
+      .int({ error: "must be a whole number" })
+      .min(0, { error: "must be at least 0" })
+      .max(90, { error: "must be at most 90" })
+      .describe("Percent of max_in_flight that is kept for accounts, then for keys within an account, below their fair share. Default: 25.")
       .optional(),
     on_disconnect: onDisconnect.optional(),
     malformed: z.enum(["fail", "skip"]).describe("An event that is no JSON object ends the stream or is left out.").optional(),
