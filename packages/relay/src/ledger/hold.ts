@@ -4,7 +4,6 @@ import { availableIn, done, netOutcome, outcomeOf, refuse, walletOfHold } from "
 import type { UnitOfWork } from "./unit-of-work.ts";
 import { sweepExpired } from "./lots.ts";
 import { isAmount } from "./nanos.ts";
-import type { Nanos } from "./nanos.ts";
 import type { Clock, HoldOperation, OperationOf, Refused, Result } from "./operation.ts";
 import { idempotencyId, walletIdOf, windowIdOf } from "./state.ts";
 import type { BudgetWindow, Hold, Wallet } from "./state.ts";
@@ -73,7 +72,7 @@ function currentWindows(draft: UnitOfWork, budgetIds: readonly string[], nowMs: 
 }
 
 /** Why `moreNanos` cannot be set aside, or null. */
-function shortage(draft: UnitOfWork, wallet: Wallet | null, windows: readonly BudgetWindow[], moreNanos: Nanos): Refused | null {
+function shortage(draft: UnitOfWork, wallet: Wallet | null, windows: readonly BudgetWindow[], moreNanos: bigint): Refused | null {
   if (wallet !== null && wallet.status !== "active") return refuse("account_suspended");
   if (wallet !== null && availableIn(wallet) < moreNanos) return refuse("insufficient_credits", { availableNanos: availableIn(wallet) });
   for (const window of windows) {
@@ -123,7 +122,7 @@ function open(draft: UnitOfWork, operation: HoldOperation, wallet: Wallet | null
   return hold;
 }
 
-function raise(hold: Hold, wallet: Wallet | null, windows: readonly BudgetWindow[], moreNanos: Nanos): void {
+function raise(hold: Hold, wallet: Wallet | null, windows: readonly BudgetWindow[], moreNanos: bigint): void {
   hold.amountNanos += moreNanos;
   if (wallet !== null) wallet.heldNanos += moreNanos;
   for (const window of windows) window.heldNanos += moreNanos;

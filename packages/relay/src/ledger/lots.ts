@@ -6,7 +6,6 @@
  */
 import type { UnitOfWork } from "./unit-of-work.ts";
 import { greater, lesser } from "./nanos.ts";
-import type { Nanos } from "./nanos.ts";
 import type { Lot, Wallet } from "./state.ts";
 
 /** Whether the wallet's hold of that ordinal may use the lot. */
@@ -44,14 +43,14 @@ function difference(a: number, b: number): number {
 
 export interface Portion {
   readonly lot: Lot;
-  readonly nanos: Nanos;
+  readonly nanos: bigint;
 }
 
 /**
  * Splits an amount over the lots that a hold may use. What no lot covers is missing in the answer: it makes a debt,
  * bounded by the floor (or made by an operator), that the next credit repays.
  */
-export function portionsOf(draft: UnitOfWork, walletId: string, nanos: Nanos, ordinal: number): Portion[] {
+export function portionsOf(draft: UnitOfWork, walletId: string, nanos: bigint, ordinal: number): Portion[] {
   const usable = draft.lotsOf(walletId).filter((lot) => lot.remainingNanos > 0n && isOpenTo(lot, ordinal));
   const portions: Portion[] = [];
   let left = nanos;
@@ -65,7 +64,7 @@ export function portionsOf(draft: UnitOfWork, walletId: string, nanos: Nanos, or
 }
 
 /** What had been spent beyond all lots before the gain came; 0 in a wallet that never went below zero. */
-function debtBefore(draft: UnitOfWork, wallet: Wallet, gainNanos: Nanos): Nanos {
+function debtBefore(draft: UnitOfWork, wallet: Wallet, gainNanos: bigint): bigint {
   const inLots = draft.lotsOf(wallet.id).reduce((sum, lot) => sum + lot.remainingNanos, 0n);
   return greater(inLots - (wallet.balanceNanos - gainNanos), 0n);
 }
@@ -90,7 +89,7 @@ export function bearLot(
 export function giveBack(
   draft: UnitOfWork,
   wallet: Wallet,
-  gainNanos: Nanos,
+  gainNanos: bigint,
   origins: readonly Portion[],
   source: { readonly transferId: string; readonly nowMs: number },
 ): void {
@@ -103,7 +102,7 @@ export function giveBack(
   if (left > 0n) draft.addLot(strayLot(wallet.id, left, source));
 }
 
-function strayLot(walletId: string, nanos: Nanos, source: { readonly transferId: string; readonly nowMs: number }): Lot {
+function strayLot(walletId: string, nanos: bigint, source: { readonly transferId: string; readonly nowMs: number }): Lot {
   return {
     id: `lot:${source.transferId}`,
     walletId,
@@ -143,7 +142,7 @@ function markExpired(lot: Lot, wallet: Wallet, nowMs: number): boolean {
   return lot.expiredAfterHold !== null;
 }
 
-function forfeit(draft: UnitOfWork, wallet: Wallet, lot: Lot, nanos: Nanos, nowMs: number): void {
+function forfeit(draft: UnitOfWork, wallet: Wallet, lot: Lot, nanos: bigint, nowMs: number): void {
   // One lot may expire in parts; the wallet's count of transfers tells them apart.
   const id = `expire:${lot.id}:${wallet.seq + 1}`;
   draft.transfer(wallet, -nanos, { id, cause: id, code: "expire", counterpart: "breakage", createdAtMs: nowMs });

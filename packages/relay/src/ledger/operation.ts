@@ -1,5 +1,4 @@
 /** What can be asked of the ledger, and what it answers. Every operation may be repeated: the second time changes nothing. */
-import type { Nanos } from "./nanos.ts";
 import type { Basis, HoldMode, HoldState, LotKind, WalletStatus } from "./state.ts";
 import type { Period } from "./window.ts";
 
@@ -10,7 +9,7 @@ export interface HoldOperation {
   readonly accountId: string;
   readonly keyId: string;
   readonly model: string;
-  readonly amountNanos: Nanos;
+  readonly amountNanos: bigint;
   readonly mode: HoldMode;
   /** False for accounts that are not metered: then only the budgets count. */
   readonly isMetered: boolean;
@@ -24,7 +23,7 @@ export interface HoldOperation {
 interface ExtendOperation {
   readonly kind: "extend";
   readonly id: string;
-  readonly toNanos: Nanos;
+  readonly toNanos: bigint;
 }
 
 /** What would be charged if this process died now. */
@@ -34,14 +33,14 @@ interface CheckpointOperation {
   readonly seq: number;
   readonly inputTokens: number;
   readonly outputTokens: number;
-  readonly chargeNanos: Nanos;
+  readonly chargeNanos: bigint;
 }
 
 export interface SettleOperation {
   readonly kind: "settle";
   readonly id: string;
   /** What the price says; what is charged may be less, see `settle.ts`. */
-  readonly costNanos: Nanos;
+  readonly costNanos: bigint;
   readonly basis: Basis;
   readonly inputTokens: number;
   readonly outputTokens: number;
@@ -58,7 +57,7 @@ interface VoidOperation {
 interface CorrectOperation {
   readonly kind: "correct";
   readonly id: string;
-  readonly costNanos: Nanos;
+  readonly costNanos: bigint;
   /** Nothing was delivered after all: as after a void, the client may use its Idempotency-Key again. */
   readonly freesKey?: boolean;
 }
@@ -66,13 +65,13 @@ interface CorrectOperation {
 interface OpenWalletOperation {
   readonly kind: "open_wallet";
   readonly accountId: string;
-  readonly floorNanos: Nanos;
+  readonly floorNanos: bigint;
 }
 
 interface SetWalletOperation {
   readonly kind: "set_wallet";
   readonly accountId: string;
-  readonly floorNanos?: Nanos;
+  readonly floorNanos?: bigint;
   readonly status?: WalletStatus;
 }
 
@@ -81,14 +80,14 @@ interface SetBudgetOperation {
   readonly id: string;
   readonly scope: string;
   readonly period: Period;
-  readonly capNanos: Nanos;
+  readonly capNanos: bigint;
 }
 
 /** A grant or a top-up. The reference is unique in the whole ledger: the same one cannot credit twice. */
 export interface CreditOperation {
   readonly kind: "credit";
   readonly accountId: string;
-  readonly amountNanos: Nanos;
+  readonly amountNanos: bigint;
   readonly lotKind: LotKind;
   readonly priority: number;
   readonly isRefundable: boolean;
@@ -104,7 +103,7 @@ export interface CreditOperation {
 interface AdjustOperation {
   readonly kind: "adjust";
   readonly accountId: string;
-  readonly deltaNanos: Nanos;
+  readonly deltaNanos: bigint;
   readonly reference: string;
   readonly reason: string;
   readonly actor: string;
@@ -119,7 +118,7 @@ interface ReserveRefundOperation {
   readonly accountId: string;
   /** Of the top-up that is paid back. */
   readonly reference: string;
-  readonly amountNanos: Nanos;
+  readonly amountNanos: bigint;
   readonly actor: string;
 }
 
@@ -195,19 +194,19 @@ export type RefusalCode =
 
 export interface Balances {
   readonly accountId: string;
-  readonly balanceNanos: Nanos;
-  readonly heldNanos: Nanos;
+  readonly balanceNanos: bigint;
+  readonly heldNanos: bigint;
   /** What another hold could still take. */
-  readonly availableNanos: Nanos;
+  readonly availableNanos: bigint;
 }
 
 /** A hold as its owner may see it. Corrections are counted in: it shows the net. */
 export interface HoldOutcome {
   readonly id: string;
   readonly state: HoldState;
-  readonly amountNanos: Nanos;
-  readonly chargedNanos: Nanos | null;
-  readonly writtenOffNanos: Nanos;
+  readonly amountNanos: bigint;
+  readonly chargedNanos: bigint | null;
+  readonly writtenOffNanos: bigint;
   readonly basis: Basis | null;
 }
 
@@ -225,7 +224,7 @@ export interface Refused {
   readonly ok: false;
   readonly code: RefusalCode;
   /** What there was, where money was short. */
-  readonly availableNanos?: Nanos;
+  readonly availableNanos?: bigint;
   /** The budget that is used up and when its next window begins; null means never. */
   readonly budget?: { readonly id: string; readonly resetsAtMs: number | null };
   /** The hold that stands in the way: of an idempotency key, or of the id itself. */

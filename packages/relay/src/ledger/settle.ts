@@ -6,7 +6,6 @@ import { windowsOf } from "./hold.ts";
 import { giveBack, portionsOf, sweepExpired } from "./lots.ts";
 import type { Portion } from "./lots.ts";
 import { greater, isAmount, lesser } from "./nanos.ts";
-import type { Nanos } from "./nanos.ts";
 import type { Clock, OperationOf, Result, SettleOperation } from "./operation.ts";
 import { idempotencyId } from "./state.ts";
 import type { Basis, Correction, Hold, HoldState, TransferCode, Wallet } from "./state.ts";
@@ -63,7 +62,7 @@ export function recoverHold(draft: UnitOfWork, hold: Hold, clock: Clock): void {
 
 interface End {
   readonly state: Exclude<HoldState, "open">;
-  readonly costNanos: Nanos;
+  readonly costNanos: bigint;
   readonly basis: Basis;
   readonly reason: string;
 }
@@ -96,7 +95,7 @@ function endHold(draft: UnitOfWork, hold: Hold, end: End, clock: Clock): Result 
 }
 
 /** One transfer for bought credit and one for given credit, so that revenue can be told from promotion. */
-function charge(draft: UnitOfWork, wallet: Wallet, hold: Hold, nanos: Nanos, nowMs: number): void {
+function charge(draft: UnitOfWork, wallet: Wallet, hold: Hold, nanos: bigint, nowMs: number): void {
   const portions = portionsOf(draft, wallet.id, nanos, hold.ordinal);
   const given = portions.filter((portion) => portion.lot.kind !== "paid");
   const givenNanos = sum(given);
@@ -106,19 +105,19 @@ function charge(draft: UnitOfWork, wallet: Wallet, hold: Hold, nanos: Nanos, now
   pay(draft, wallet, { id: cause, cause, code: "usage", nanos: nanos - givenNanos, portions: bought }, hold, nowMs);
 }
 
-function sum(portions: readonly Portion[]): Nanos {
+function sum(portions: readonly Portion[]): bigint {
   return portions.reduce((total, portion) => total + portion.nanos, 0n);
 }
 
-interface Payment {
+interface WalletPayment {
   readonly id: string;
   readonly cause: string;
   readonly code: TransferCode;
-  readonly nanos: Nanos;
+  readonly nanos: bigint;
   readonly portions: readonly Portion[];
 }
 
-function pay(draft: UnitOfWork, wallet: Wallet, payment: Payment, hold: Hold, nowMs: number): void {
+function pay(draft: UnitOfWork, wallet: Wallet, payment: WalletPayment, hold: Hold, nowMs: number): void {
   if (payment.nanos === 0n) return;
   draft.transfer(wallet, -payment.nanos, { ...payment, counterpart: "revenue", holdId: hold.id, createdAtMs: nowMs });
   for (const { lot, nanos } of payment.portions) draft.moveLot(lot, -nanos, payment.id);
@@ -147,7 +146,7 @@ function repeatedCorrection(earlier: Correction, operation: OperationOf<"correct
   return done(wallet, outcomeOf(hold, earlier), true);
 }
 
-function correctionOf(hold: Hold, chargedNanos: Nanos, costNanos: Nanos, wallet: Wallet | null, nowMs: number): Correction {
+function correctionOf(hold: Hold, chargedNanos: bigint, costNanos: bigint, wallet: Wallet | null, nowMs: number): Correction {
   const roomNanos = wallet === null ? costNanos : greater(availableIn(wallet), 0n);
   const netNanos = lesser(costNanos, chargedNanos + roomNanos);
   return {
@@ -159,10 +158,10 @@ function correctionOf(hold: Hold, chargedNanos: Nanos, costNanos: Nanos, wallet:
   };
 }
 
-function moveCorrection(draft: UnitOfWork, wallet: Wallet, hold: Hold, deltaNanos: Nanos, nowMs: number): void {
+function moveCorrection(draft: UnitOfWork, wallet: Wallet, hold: Hold, deltaNanos: bigint, nowMs: number): void {
   if (deltaNanos === 0n) return;
   const id = `correct:${hold.id}`;
-  const payment: Payment = { id, cause: id, code: "correction", nanos: deltaNanos, portions: [] };
+  const payment: WalletPayment = { id, cause: id, code: "correction", nanos: deltaNanos, portions: [] };
   if (deltaNanos > 0n) {
     const portions = portionsOf(draft, wallet.id, deltaNanos, hold.ordinal);
     pay(draft, wallet, { ...payment, portions }, hold, nowMs);

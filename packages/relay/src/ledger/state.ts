@@ -1,5 +1,4 @@
 /** The rows of the ledger as the engine sees them: what a batch touches, loaded under lock. */
-import type { Nanos } from "./nanos.ts";
 import type { Period } from "./window.ts";
 
 export type WalletStatus = "active" | "frozen" | "closed";
@@ -31,11 +30,11 @@ export interface Wallet {
   readonly id: string;
   readonly accountId: string;
   /** Credits in minus debits out, of all transfers. */
-  balanceNanos: Nanos;
+  balanceNanos: bigint;
   /** Sum of its open holds. */
-  heldNanos: Nanos;
+  heldNanos: bigint;
   /** How far a hold may go below nothing: 0 or less. Asked when money is set aside or charged, not of the balance as such. */
-  floorNanos: Nanos;
+  floorNanos: bigint;
   status: WalletStatus;
   /** Number of its transfers: orders them whatever the clocks say. */
   seq: number;
@@ -49,8 +48,8 @@ export interface Lot {
   readonly walletId: string;
   readonly kind: LotKind;
   readonly reference: string;
-  readonly amountNanos: Nanos;
-  remainingNanos: Nanos;
+  readonly amountNanos: bigint;
+  remainingNanos: bigint;
   /** Nothing remains. Said apart from how much does, so that what lots are found by changes with it alone. */
   isUsedUp: boolean;
   /** Lower is used first. */
@@ -70,15 +69,15 @@ export interface Budget {
   readonly id: string;
   readonly scope: string;
   period: Period;
-  capNanos: Nanos;
+  capNanos: bigint;
 }
 
 export interface BudgetWindow {
   readonly id: string;
   readonly budgetId: string;
   readonly startMs: number;
-  spentNanos: Nanos;
-  heldNanos: Nanos;
+  spentNanos: bigint;
+  heldNanos: bigint;
 }
 
 export interface Hold {
@@ -98,18 +97,18 @@ export interface Hold {
   readonly windowIds: readonly string[];
   /** Which of the wallet's holds it is; the first is 1. */
   readonly ordinal: number;
-  amountNanos: Nanos;
+  amountNanos: bigint;
   state: HoldState;
   checkpointSeq: number;
-  checkpointNanos: Nanos;
+  checkpointNanos: bigint;
   inputTokens: number;
   outputTokens: number;
   /** Null while it is open, like the three that follow. */
-  chargedNanos: Nanos | null;
+  chargedNanos: bigint | null;
   basis: Basis | null;
   endReason: string | null;
   closedAtMs: number | null;
-  writtenOffNanos: Nanos;
+  writtenOffNanos: bigint;
 }
 
 /** One debit and one credit of the same amount, for good. */
@@ -120,11 +119,11 @@ export interface Transfer {
   readonly cause: string;
   readonly debit: string;
   readonly credit: string;
-  readonly amountNanos: Nanos;
+  readonly amountNanos: bigint;
   readonly code: TransferCode;
   readonly walletId: string | null;
   readonly walletSeq: number | null;
-  readonly balanceAfterNanos: Nanos | null;
+  readonly balanceAfterNanos: bigint | null;
   readonly holdId: string | null;
   readonly reason: string | null;
   readonly actor: string | null;
@@ -135,16 +134,16 @@ export interface Transfer {
 export interface LotMove {
   readonly transferId: string;
   readonly lotId: string;
-  readonly deltaNanos: Nanos;
+  readonly deltaNanos: bigint;
 }
 
 /** The late truth about a closed hold: a row of its own, next to which the first one stays as it was. */
 export interface Correction {
   /** The hold's id: one correction each. */
   readonly id: string;
-  readonly costNanos: Nanos;
-  readonly deltaNanos: Nanos;
-  readonly writtenOffNanos: Nanos;
+  readonly costNanos: bigint;
+  readonly deltaNanos: bigint;
+  readonly writtenOffNanos: bigint;
   readonly createdAtMs: number;
 }
 
@@ -152,7 +151,7 @@ export interface Refund {
   readonly id: string;
   readonly lotId: string;
   readonly walletId: string;
-  readonly amountNanos: Nanos;
+  readonly amountNanos: bigint;
   state: "reserved" | "done" | "failed";
   readonly actor: string;
   readonly createdAtMs: number;

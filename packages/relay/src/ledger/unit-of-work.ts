@@ -1,5 +1,4 @@
 /** A working copy of the state: operations change it in order, and in the end it says what changed. */
-import type { Nanos } from "./nanos.ts";
 import type { Changes, Hold, Idempotency, LedgerState, Lot, LotMove, TableChanges, Transfer, Wallet } from "./state.ts";
 
 /** A row that a decision asked for or made: as it was before the decision (null for a new one), and as it is. */
@@ -185,7 +184,7 @@ export class UnitOfWork {
   }
 
   /** Moves money between a wallet and an account of ours. A positive delta is the customer's gain. */
-  transfer(wallet: Wallet, deltaNanos: Nanos, row: Pick<Transfer, "id" | "cause" | "code" | "createdAtMs"> & TransferDetails): Transfer {
+  transfer(wallet: Wallet, deltaNanos: bigint, row: Pick<Transfer, "id" | "cause" | "code" | "createdAtMs"> & TransferDetails): Transfer {
     wallet.balanceNanos += deltaNanos;
     wallet.seq += 1;
     const isGain = deltaNanos > 0n;
@@ -206,7 +205,7 @@ export class UnitOfWork {
     });
   }
 
-  moveLot(lot: Lot, deltaNanos: Nanos, transferId: string): void {
+  moveLot(lot: Lot, deltaNanos: bigint, transferId: string): void {
     if (deltaNanos === 0n) return;
     lot.remainingNanos += deltaNanos;
     lot.isUsedUp = lot.remainingNanos === 0n;
