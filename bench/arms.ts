@@ -1,4 +1,5 @@
 /** The ways to the upstream that are compared: directly, through nginx, through Millrace as it ships. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { spawn, spawnSync } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -123,7 +124,7 @@ export async function startNginx(upstreamPort: number): Promise<Arm | null> {
   const child = spawn(program, ["-c", file, "-p", directory, "-e", join(directory, "error.log")], { stdio: "ignore" });
   for (let i = 0; i < 100; i++) {
     if (await answers(port)) return { name: "nginx", key: KEY, port, pid: child.pid ?? null, stop: stopper(child, directory) };
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await sleep(50);
   }
   await stopper(child, directory)();
   throw new Error("nginx did not start");

@@ -1,4 +1,5 @@
 /** Load on one arm. Arrivals are fixed in advance (open loop); a generator that falls behind says so. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { Agent, request } from "node:http";
 import type { Arm } from "./arms.ts";
 
@@ -60,7 +61,7 @@ export async function runStreams(target: Target, load: StreamLoad): Promise<Load
   for (let i = 0; i < arrivals; i++) {
     const intended = startedAt + (i * lifeMs) / load.streams;
     const wait = intended - performance.now();
-    if (wait > 1) await new Promise((resolve) => setTimeout(resolve, wait));
+    if (wait > 1) await sleep(wait);
     behindMs = Math.max(behindMs, performance.now() - intended);
     running.push(oneStream(agent, target, body, intended, tally));
   }

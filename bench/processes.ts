@@ -1,4 +1,5 @@
 /** What the kernel's books say of processes: CPU time used, memory, how busy the machine is. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { readdirSync, readFileSync } from "node:fs";
 
 /** Jiffies a second; 100 on every Linux that Node runs on. */
@@ -34,7 +35,7 @@ function familyOf(pid: number): number[] {
 /** Share of all cores that was busy during `ms`, from 0 to 1. */
 export async function busyShare(ms: number): Promise<number> {
   const before = readCpu();
-  await new Promise((resolve) => setTimeout(resolve, ms));
+  await sleep(ms);
   const after = readCpu();
   return 1 - (after.idle - before.idle) / Math.max(1, after.all - before.all);
 }

@@ -1,4 +1,5 @@
 /** The work that is measured on many rows, each in a process of its own: questions, streams meanwhile, the command. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Arm } from "./arms.ts";
@@ -50,7 +51,7 @@ export async function felt(relay: Arm, work: () => Promise<unknown>): Promise<{ 
     const startedAt = performance.now();
     await (await fetch(`http://127.0.0.1:${relay.port}/healthz`)).text();
     probe.push(performance.now() - startedAt);
-    await new Promise((resolve) => setTimeout(resolve, PROBE_EVERY_MS));
+    await sleep(PROBE_EVERY_MS);
   }
   await Promise.all([done, streaming]);
   return { transit, probe };

@@ -3,6 +3,7 @@
  * `--long` 10,000,000), then measures the start of a relay on it, what a dashboard asks of it while streams run, and
  * backup and restore. `--database postgres://...` takes an empty PostgreSQL database.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,7 +92,7 @@ async function measureStarts(directory: string, upstreamPort: number, setting: s
 async function measureQuestions(directory: string, upstreamPort: number, setting: string, nowMs: number): Promise<void> {
   const relay = await startOnData(directory, upstreamPort, setting);
   try {
-    const quiet = await felt(relay, () => new Promise((resolve) => setTimeout(resolve, QUIET_SECONDS * 1_000)));
+    const quiet = await felt(relay, () => sleep(QUIET_SECONDS * 1_000));
     let asked: Asked[] = [];
     const busy = await felt(relay, async () => (asked = await ask(relay.port, nowMs)));
     for (const { name, ms, lines } of asked) report(`${name} (${lines})`, ms, ANSWER_MUST_MS);

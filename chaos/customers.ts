@@ -1,4 +1,5 @@
 /** The clients of a trial: accounts with keys. Each has workers that send one request after the other and note the answers. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { drawFrom, drawInteger } from "../packages/relay/src/simulator/draw.ts";
 import type { Draw } from "../packages/relay/src/simulator/draw.ts";
 import { call } from "../packages/relay/test/support/call.ts";
@@ -172,8 +173,4 @@ async function send(
   } finally {
     leaving?.stay();
   }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

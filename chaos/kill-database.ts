@@ -1,7 +1,8 @@
 /** The database dies under the relay, which lives through it, or dies in it too and finds on its disk what it could not store. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { drawInteger } from "../packages/relay/src/simulator/draw.ts";
 import type { TestPostgres } from "../packages/relay/test/support/postgres.ts";
-import { assertAlive, sleep } from "./scene.ts";
+import { assertAlive } from "./scene.ts";
 import type { Scene } from "./scene.ts";
 
 /** Below and above the two seconds after which a settlement is put aside. */

@@ -2,10 +2,11 @@
  * Several relays on one database, and every account asks all of them. One of them dies while the others run on, now and then
  * all of them do; some are never started again, so that others must end their holds.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
 import { drawInteger } from "../packages/relay/src/simulator/draw.ts";
 import type { RelayProcess } from "../packages/relay/test/support/relay-process.ts";
-import { assertAlive, sleep } from "./scene.ts";
+import { assertAlive } from "./scene.ts";
 import type { Scene } from "./scene.ts";
 
 const RELAYS = 3;

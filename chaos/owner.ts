@@ -1,4 +1,5 @@
 /** The owner of the relay. It makes accounts and keys, and gives credit while relays are killed; it repeats each credit until it is confirmed. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { call } from "../packages/relay/test/support/call.ts";
 import type { RelayProcess } from "../packages/relay/test/support/relay-process.ts";
 import { ADMIN_TOKEN } from "../packages/relay/test/support/admin-token.ts";
@@ -78,7 +79,7 @@ export class Owner {
   async live(life: Life): Promise<void> {
     while (!life.isOver) {
       await this.#give(this.#anyOf(life), this.#pending() ?? this.#drop());
-      await new Promise((resolve) => setTimeout(resolve, CREDIT_EVERY_MS));
+      await sleep(CREDIT_EVERY_MS);
     }
   }
 

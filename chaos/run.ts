@@ -3,6 +3,7 @@
  * under it is, or is slow, and afterwards the books are judged by what the clients and the upstream saw.
  * `--store sqlite|postgres --kill relay|database|peer|none --cycles N --long --seed N --json`
  */
+import { errorStack } from "../packages/relay/src/basics/error-text.ts";
 import "../packages/relay/bin/runtime.js";
 import "../scripts/strip.js";
 import { parseArgs } from "node:util";
@@ -108,7 +109,7 @@ async function run({ store, kill, cycles }: Planned): Promise<void> {
     if (!values.json) report(verdict);
   } catch (error) {
     isBroken = true;
-    console.error(`${store}, kill ${kill}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    console.error(`${store}, kill ${kill}: ${errorStack(error)}`);
   } finally {
     await place.close();
   }

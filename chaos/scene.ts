@@ -1,4 +1,5 @@
 /** The scene of a trial: it starts relays, sends them requests, kills them, and records what was seen meanwhile. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { drawFrom, drawInteger } from "../packages/relay/src/simulator/draw.ts";
@@ -205,9 +206,4 @@ async function until(withinMs: number, isTrue: () => boolean | Promise<boolean>)
     await sleep(50);
   }
   return true;
-}
-
-/** Waits so long. */
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

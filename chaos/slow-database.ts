@@ -2,8 +2,9 @@
  * The database is slow rather than dead: its answers come late, or for seconds not at all, so that settlements are put aside,
  * and are stored by then or not. Now and then the relay dies meanwhile.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { drawInteger } from "../packages/relay/src/simulator/draw.ts";
-import { assertAlive, sleep } from "./scene.ts";
+import { assertAlive } from "./scene.ts";
 import type { Scene } from "./scene.ts";
 
 /** Around the two seconds after which a settlement is put aside, and the three after which a connection is given up. */

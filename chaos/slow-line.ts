@@ -1,4 +1,5 @@
 /** A line to a server that can be made slow: what is sent on it, either way, arrives whole and in order, but late. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect, createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import { freePort } from "../packages/relay/test/support/free-port.ts";
@@ -24,7 +25,7 @@ export async function openSlowLine(to: number): Promise<SlowLine> {
     const later = (act: () => void): void => {
       const at = performance.now() + delayMs;
       last = last
-        .then(() => new Promise((resolve) => setTimeout(resolve, Math.max(0, at - performance.now()))))
+        .then(() => sleep(Math.max(0, at - performance.now())))
         .then(() => gate)
         .then(act);
     };
