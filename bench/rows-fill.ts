@@ -66,6 +66,7 @@ function requestOf(n: number, at: number, random: () => number): StoredRequest {
     priceId: "price_1",
     chargeNanos: BigInt(400 * 100 + output * 420),
     costNanos: BigInt(400 * 80 + output * 300),
+    revision: 1,
   };
 }
 

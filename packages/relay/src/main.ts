@@ -5,6 +5,8 @@ import { buildApp } from "./app.ts";
 import type { App } from "./app.ts";
 import { snapshotOf } from "./chat/snapshot.ts";
 import type { Config } from "./config/config.ts";
+import { newRevision } from "./config/revision.ts";
+import type { RevisionSource } from "./config/revision.ts";
 import { ensureFirstKey } from "./first-key.ts";
 import type { FirstKey } from "./first-key.ts";
 import { modelsWithoutPrice } from "./prices/book.ts";
@@ -14,6 +16,7 @@ import type { Log } from "./insight/log.ts";
 import { addDemo } from "./simulator/demo.ts";
 import { controlStore } from "./store/control-store.ts";
 import { openBooks } from "./store/open-store.ts";
+import { revisionStore } from "./store/revision-store.ts";
 
 /** A relay that serves. */
 export interface Served {
@@ -26,9 +29,10 @@ export interface Served {
 
 /**
  * Opens the store, makes the first key, listens, and says so on `print`.
+ * @param source where the configuration comes from.
  * @throws with a sentence for people when the data directory is in use or the address is taken.
  */
-export async function serve(given: Config, print: (line: string) => void): Promise<Served> {
+export async function serve(given: Config, source: RevisionSource, print: (line: string) => void): Promise<Served> {
   const log = openLog({ level: given.log.level, format: given.log.format });
   const books = await openBooks({ ...given, onTrouble: (message) => log.trouble(message) });
   const { config, simulator } = await addDemo(given);
@@ -40,7 +44,19 @@ export async function serve(given: Config, print: (line: string) => void): Promi
   try {
     const { store, access, ledger, rows, files, prices, givenTo, records, mayBeBehind } = books;
     const stores = { keyStore: access, accountStore: access, control: controlStore(store) };
-    const app = buildApp({ snapshot: snapshotOf(config, 0), rows, files, prices, givenTo, ...stores, records, mayBeBehind, ledger, log });
+    const revision = await revisionStore(store).numberOf(newRevision(given, source, { author: "relay", reason: "start" }));
+    const app = buildApp({
+      snapshot: snapshotOf(config, revision),
+      rows,
+      files,
+      prices,
+      givenTo,
+      ...stores,
+      records,
+      mayBeBehind,
+      ledger,
+      log,
+    });
     await ensureDefaultAccount(app.accounts);
     for (const account of app.accounts.list()) if (account.isMetered) await openWallet(ledger, account.id);
     books.watch((changed) => app.learn(changed));

@@ -59,6 +59,7 @@ export function rowOf({ exchange, attempts, last, conclusion, delivery, priceId,
     ttftMs: delivery.firstContentAt === null ? null : delivery.firstContentAt - receivedAt,
     overheadMs,
     durationMs: now - receivedAt,
+    revision: exchange.snapshot.revision,
     attempts,
   });
 }
@@ -128,7 +129,7 @@ function detailOf(outcome: AttemptOutcome, redactor: Redactor): string | null {
 
 /** The row of a request that no upstream saw: what was asked, and why it was turned away. */
 export function refusedRow(
-  asked: Pick<RequestRow, "id" | "at" | "accountId" | "keyId" | "endpoint" | "model">,
+  asked: Pick<RequestRow, "id" | "at" | "accountId" | "keyId" | "endpoint" | "model" | "revision">,
   status: number,
   errorCode: string,
   durationMs: number,

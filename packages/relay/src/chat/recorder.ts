@@ -56,6 +56,8 @@ export interface RefusedRequest {
   readonly requestId: string;
   readonly status: number;
   readonly code: string;
+  /** Number of the configuration that it was turned away by. */
+  readonly revision: number;
   readonly key: KeyRecord | null;
   readonly endpoint: string | null;
   readonly model: string;
@@ -70,10 +72,11 @@ export function noteRefusal(
   parts: RecorderParts & { readonly onUnnamed: (requestId: string, status: number, code: string) => void },
   refusal: RefusedRequest,
 ): void {
-  const { requestId: id, status, code, key, endpoint, model, durationMs } = refusal;
+  const { requestId: id, status, code, key, endpoint, model, revision, durationMs } = refusal;
   parts.metrics.refusals.add({ code });
   if (key === null || endpoint === null || !parts.rows.hasRoom) return parts.onUnnamed(id, status, code);
-  const row = refusedRow({ id, at: Date.now(), accountId: key.accountId, keyId: key.id, endpoint, model }, status, code, durationMs);
+  const asked = { id, at: Date.now(), accountId: key.accountId, keyId: key.id, endpoint, model, revision };
+  const row = refusedRow(asked, status, code, durationMs);
   parts.onRow(row);
   parts.rows.record(row).catch((error: unknown) => parts.onTrouble(`row ${row.id} could not be kept: ${errorText(error)}`));
 }

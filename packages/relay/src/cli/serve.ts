@@ -31,7 +31,9 @@ export async function runServe(given: ServeOptions): Promise<void> {
     cwd: process.cwd(),
   });
   if (!loaded.ok) return fail(`the configuration has mistakes:\n${formatMistakes(loaded.mistakes)}`, 1);
-  const served = await serve(loaded.config, (line) => process.stdout.write(`${line}\n`)).catch((error: unknown) => {
+  const served = await serve(loaded.config, given.config === undefined ? "environment" : "file", (line) =>
+    process.stdout.write(`${line}\n`),
+  ).catch((error: unknown) => {
     fail(describe(error, loaded.config.listen), 1);
     return null;
   });

@@ -29,7 +29,8 @@ export function turnAway(visit: Visit, error: RelayError, headers: Readonly<Reco
   const { request, response, requestId, key, endpoint, model, receivedAt } = visit;
   refuse(request, response, error, requestId, headers);
   const durationMs = performance.now() - receivedAt;
-  visit.onRefusal({ requestId, status: statusOf(error), code: error.code, key, endpoint, model, durationMs });
+  const { revision } = visit.snapshot;
+  visit.onRefusal({ requestId, status: statusOf(error), code: error.code, revision, key, endpoint, model, durationMs });
 }
 
 /** Answers a keyed request with JSON. */

@@ -39,6 +39,7 @@ interface EndView extends ReturnType<typeof endpointNames> {
   end_reason: string;
   error_code: string | null;
   marks: string[];
+  revision: number | null;
 }
 
 /** What was asked for, and how it ended. */
@@ -50,6 +51,7 @@ export function shownEnd(request: StoredRequest): EndView {
     end_reason: request.endReason,
     error_code: request.errorCode,
     marks: request.marks === "" ? [] : request.marks.split(","),
+    revision: request.revision,
   };
 }
 

@@ -61,6 +61,8 @@ export interface RequestRow {
   readonly itlMaxMs: number | null;
   readonly overheadMs: number | null;
   readonly durationMs: number;
+  /** Number of the configuration that decided everything about it; null where that is not known any more. */
+  readonly revision: number | null;
   readonly attempts: readonly AttemptRow[];
 }
 

@@ -9,7 +9,7 @@ import { earnRetry, newRetryBudget, takeRetry } from "@millrace/policy/retry-bud
 import type { RetryBudget } from "@millrace/policy/retry-budget";
 import type { ModelRoute, Upstream } from "../config/config.ts";
 import { InFlight } from "./in-flight.ts";
-import type { Caller, InFlightBound, KnownCallers } from "./in-flight.ts";
+import type { Caller, KnownCallers } from "./in-flight.ts";
 
 /** What a call teaches of its upstream. `not_theirs`: the caller's fault, a client that left, or a mistake of the relay's own. */
 export type CallOutcome = "ok" | "connect_failed" | "failed_before_output" | "cut" | "throttled" | "credential" | "not_theirs";
@@ -28,12 +28,18 @@ export interface Refused {
 }
 
 interface UpstreamHealth {
+  /** As the newest configuration that had it says. */
+  upstream: Upstream;
+  /** When a configuration came without it, milliseconds of the monotonic clock; null while it is configured. */
+  goneAtMs: number | null;
   cooldownUntilMs: number;
   cooldownReason: "throttled" | "credential" | null;
   readonly inFlight: InFlight;
-  bound: InFlightBound;
   budget: RetryBudget;
 }
+
+/** Requests that came before a reload may still ask the upstreams that it took away: those are remembered for so long. */
+const FORGET_MS = 3_600_000;
 
 export class Health {
   readonly #byName = new Map<string, UpstreamHealth>();
@@ -45,19 +51,23 @@ export class Health {
   }
 
   /**
-   * Follows a change of the configuration. What is known of an upstream stays with its name; one that is gone is forgotten here,
-   * while permits of its running calls stay good.
+   * Follows a change of the configuration. What is known of an upstream stays with its name, but a new address or key ends its
+   * cooldown. One that is gone serves the requests that came before, and is forgotten an hour later.
    */
   reconcile(upstreams: ReadonlyMap<string, Upstream>, now: number): void {
-    for (const name of this.#byName.keys()) if (!upstreams.has(name)) this.#byName.delete(name);
-    for (const [name, bound] of upstreams) {
+    for (const [name, health] of this.#byName) {
+      if (upstreams.has(name)) continue;
+      health.goneAtMs ??= now;
+      if (health.inFlight.count === 0 && now - health.goneAtMs >= FORGET_MS) this.#byName.delete(name);
+    }
+    for (const [name, upstream] of upstreams) {
       const known = this.#byName.get(name);
-      if (known !== undefined) known.bound = bound;
-      else this.#byName.set(name, newHealth(bound, this.#known, now));
+      if (known === undefined) this.#byName.set(name, newHealth(upstream, this.#known, now));
+      else follow(known, upstream);
     }
   }
 
-  /** What the plan needs to know of a route for this caller. An upstream that is not configured any more is full. */
+  /** What the plan needs to know of a route for this caller. */
   stateOf({ upstream, model }: ModelRoute, caller: Caller): RouteState {
     const health = this.#byName.get(upstream);
     return {
@@ -86,28 +96,44 @@ export class Health {
     return rest !== null;
   }
 
-  /** For metrics: calls in flight and milliseconds of cooldown left per upstream. */
+  /** For metrics: calls in flight and milliseconds of cooldown left per upstream that is configured, or has calls in flight. */
   report(now: number): { upstream: string; inFlight: number; inFlightMax: number; cooldownMs: number }[] {
-    return [...this.#byName].map(([upstream, health]) => ({
+    const shown = [...this.#byName].filter(([, { goneAtMs, inFlight }]) => goneAtMs === null || inFlight.count > 0);
+    return shown.map(([upstream, health]) => ({
       upstream,
       inFlight: health.inFlight.count,
-      inFlightMax: health.bound.inFlightMax,
+      inFlightMax: health.upstream.inFlightMax,
       cooldownMs: Math.max(0, health.cooldownUntilMs - now),
     }));
   }
 }
 
-function newHealth(bound: InFlightBound, known: KnownCallers, now: number): UpstreamHealth {
-  return { cooldownUntilMs: 0, cooldownReason: null, inFlight: new InFlight(known), bound, budget: newRetryBudget(now) };
+function newHealth(upstream: Upstream, known: KnownCallers, now: number): UpstreamHealth {
+  const inFlight = new InFlight(known);
+  return { upstream, goneAtMs: null, cooldownUntilMs: 0, cooldownReason: null, inFlight, budget: newRetryBudget(now) };
+}
+
+function follow(health: UpstreamHealth, upstream: Upstream): void {
+  if (!isSamePlace(health.upstream, upstream)) [health.cooldownUntilMs, health.cooldownReason] = [0, null];
+  health.upstream = upstream;
+  health.goneAtMs = null;
+}
+
+function isSamePlace(a: Upstream, b: Upstream): boolean {
+  return a.apiKey === b.apiKey && a.baseUrl === b.baseUrl;
 }
 
 function refusalBy(health: UpstreamHealth | undefined, caller: Caller): SlotRefusal | null {
-  return health === undefined ? { reason: "full" } : health.inFlight.refusal(caller, health.bound);
+  return health === undefined ? { reason: "full" } : health.inFlight.refusal(caller, health.upstream);
 }
 
 function permitOf(health: UpstreamHealth, caller: Caller): Permit {
+  const { upstream } = health;
   return {
-    observe: (outcome, now, retryAfterMs) => observe(health, outcome, now, retryAfterMs),
+    // What a call met at another address, or with another key, says nothing of these.
+    observe: (outcome, now, retryAfterMs) => {
+      if (isSamePlace(health.upstream, upstream)) observe(health, outcome, now, retryAfterMs);
+    },
     release: health.inFlight.add(caller),
   };
 }

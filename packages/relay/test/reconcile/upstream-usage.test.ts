@@ -237,5 +237,6 @@ function requestOf(id: string): Omit<RequestRow, "attempts"> {
     itlMaxMs: 1,
     overheadMs: 0.3,
     durationMs: 9,
+    revision: 1,
   };
 }

@@ -30,6 +30,7 @@ export function row(id: string, more: Partial<RequestRow> = {}): RequestRow {
     itlMaxMs: 1,
     overheadMs: 0.3,
     durationMs: 9,
+    revision: 1,
     attempts: [
       {
         n: 1,

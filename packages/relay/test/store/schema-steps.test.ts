@@ -19,6 +19,7 @@ const LANDED: Readonly<Record<Dialect, readonly string[]>> = {
     "d31d23a826e5a1bcadf0d907f2f0096b0c96e30b259a84d90016c417665cc695",
     "6042f1d9b591cd19f4b572423fa3dbc90fc13166ef10d5850dc75cb50560d28b",
     "9aee3b2013c93d79fce895be91cfd3b1f5b351a80e81fc3a9f62f108defad032",
+    "5d2d6ffd9fabc6f9c12c830e0000e1acd3a119af2ecd81a95535c351cf96c615",
   ],
   postgres: [
     "6fabb771335dc9396c77c286e8bc1c020c64cedaab312c9bc4528d9a7f12581c",
@@ -29,6 +30,7 @@ const LANDED: Readonly<Record<Dialect, readonly string[]>> = {
     "d31d23a826e5a1bcadf0d907f2f0096b0c96e30b259a84d90016c417665cc695",
     "6042f1d9b591cd19f4b572423fa3dbc90fc13166ef10d5850dc75cb50560d28b",
     "8414fe40175e6c58ba11c68a25f27a90a6e993094296d192db72c61b73fd514a",
+    "2cad02c6e45b65d09d5690fb3a4d38c579012a79c521454d51b9a79e4fee3591",
   ],
 };
 

@@ -14,7 +14,9 @@ import type { Config, Upstream } from "../../src/config/config.ts";
 import { openLog } from "../../src/insight/log.ts";
 import type { SimulatorOptions, Simulator } from "../../src/simulator/simulator.ts";
 import { startSimulator } from "../../src/simulator/simulator.ts";
+import { newRevision } from "../../src/config/revision.ts";
 import { controlStore } from "../../src/store/control-store.ts";
+import { revisionStore } from "../../src/store/revision-store.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import type { Books } from "../../src/store/open-store.ts";
 import { SQLITE } from "./databases.ts";
@@ -130,8 +132,9 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   const log = openLog({ level: setup.logLevel ?? "info", format: "json", destination: { write: (line) => void logLines.push(line) } });
   const books = await openBooks({ ...config, onTrouble: (message) => log.trouble(message) });
   const { store, ledger } = books;
+  const revision = await revisionStore(store).numberOf(newRevision(config, "environment", { author: "relay", reason: "start" }));
   const app = buildApp({
-    snapshot: snapshotOf(config, 1),
+    snapshot: snapshotOf(config, revision),
     rows: books.rows,
     files: books.files,
     prices: books.prices,

@@ -46,6 +46,11 @@ export const RequestShape = z.strictObject({
   end_reason: z.string(),
   error_code: z.string().nullable(),
   marks: z.array(z.string()),
+  revision: z
+    .number()
+    .int()
+    .nullable()
+    .meta({ description: "Number of the configuration that decided everything about it; null for rows from before the numbers." }),
   ...tokensShape(tokens),
   basis: z.string(),
   price_id: z.string().nullable(),

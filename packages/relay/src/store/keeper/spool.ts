@@ -215,8 +215,8 @@ export function isSpoolEntry(line: string): boolean {
   return entryOf(line) !== null;
 }
 
-/** A row as a file may hold it: earlier versions called the endpoint `door`. */
-type SpooledRow = RequestRow & { readonly door?: RequestRow["endpoint"] };
+/** A row as a file may hold it: earlier versions called the endpoint `door`, and had no revision. */
+type SpooledRow = Omit<RequestRow, "revision"> & { readonly door?: RequestRow["endpoint"]; readonly revision?: number | null };
 
 /** A line that is no entry was torn by a crash before it was acknowledged. */
 function entryOf(line: string): SpoolEntry | null {
@@ -224,7 +224,7 @@ function entryOf(line: string): SpoolEntry | null {
     const value = JSON.parse(line) as { row?: SpooledRow; ending?: Ending | null } & Partial<SpooledRow>;
     // Lines of an earlier version are rows alone.
     const { door, ...spooled } = value.row ?? (value as SpooledRow);
-    const row: RequestRow = door === undefined ? spooled : { ...spooled, endpoint: door };
+    const row: RequestRow = { revision: null, ...spooled, ...(door === undefined ? {} : { endpoint: door }) };
     if (typeof row.id !== "string" || !Array.isArray(row.attempts)) return null;
     const ending = value.ending ?? null;
     return { row, ending: ending?.kind === "settle" ? { ...ending, costNanos: BigInt(ending.costNanos) } : ending };

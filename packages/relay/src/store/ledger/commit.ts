@@ -102,6 +102,7 @@ function recoveredRow(hold: Readonly<Hold>): RequestRow {
     model,
     priceId,
     endpoint: "unknown",
+    revision: null,
     isStream: true,
     status: 0,
     endReason: "relay_stopped",

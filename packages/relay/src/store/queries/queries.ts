@@ -7,6 +7,7 @@ import { accountsWithExpired, readReceipt } from "../ledger/read.ts";
 import { auditLedger } from "../ledger/audit.ts";
 import type { Breach } from "../ledger/audit.ts";
 import { ACCOUNTS, KEYS } from "../tables/record-shapes.ts";
+import { readRevision } from "../tables/revisions.ts";
 import { ATTEMPTS, REQUESTS } from "../tables/request-rows.ts";
 import { inEach } from "../sql/dialect.ts";
 import { read } from "../sql/sql.ts";
@@ -67,6 +68,8 @@ const QUERIES = {
     const rows = yield* read(DEAD_NODES, [own]);
     return rows.map((row) => ({ node: row["id"] as string, leaseUntilMs: Number(row["lease_until"]) }));
   },
+  /** The newest number of a configuration's content, or null. */
+  revision: ({ contentHash }: { contentHash: string }): Sql<number | null> => readRevision(contentHash),
   ...CONTROL_QUERIES,
   audit: (): Sql<Breach[]> => auditLedger(),
 };

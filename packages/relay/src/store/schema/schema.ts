@@ -170,6 +170,19 @@ const ENDPOINT_COLUMN: Step = inEach(
   ALTER TABLE requests ADD COLUMN door TEXT GENERATED ALWAYS AS (endpoint) ${name === "sqlite" ? "VIRTUAL" : "STORED"};`,
 );
 
+/** Numbers of configurations, and which one a request was answered by; null where it is older than the numbers. */
+const REVISIONS: Step = inEach(({ name, schema }) =>
+  schema(`
+  CREATE TABLE revisions (
+    number I64 PRIMARY KEY CHECK (number >= 1), at I64 NOT NULL, author TEXT NOT NULL,
+    source TEXT NOT NULL CHECK (source IN ('file', 'environment', 'api', 'command')),
+    reason TEXT NOT NULL, content_hash TEXT NOT NULL CHECK (length(content_hash) = 64)
+  ) TABLE_END;
+  CREATE INDEX revisions_content ON revisions(content_hash, number);
+  ${appendOnly(["revisions"])[name]}
+  ALTER TABLE requests ADD COLUMN revision I64;`),
+);
+
 /** Members of the control plane and its audit; and what lists of one account or key are found by. */
 const CONTROL_SCHEMA: Step = inEach(({ name, schema }) =>
   schema(`
@@ -266,6 +279,7 @@ const STEPS: readonly Step[] = [
   inBoth(UNUSUAL_ENDS),
   inBoth(WRITTEN_OFF),
   ENDPOINT_COLUMN,
+  REVISIONS,
 ];
 
 function inBoth(text: string): Step {

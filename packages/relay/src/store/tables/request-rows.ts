@@ -37,6 +37,7 @@ export const REQUESTS = shapeOf<StoredRequest>("requests", {
   priceId: ["price_id", "text"],
   chargeNanos: ["charge_nanos", "nanos"],
   costNanos: ["cost_nanos", "nanos"],
+  revision: ["revision", "count"],
 });
 
 export const ATTEMPTS = shapeOf<StoredAttempt>("attempts", {

@@ -1,11 +1,13 @@
 /** What is written besides the ledger: rows of requests, accounts, keys, members, the audit. A list of writes is stored whole or not at all. */
 import type { Account } from "../../admission/accounts.ts";
 import type { KeyRecord } from "../../admission/keys.ts";
+import type { NewRevision } from "../../config/revision.ts";
 import type { AuditNote } from "../../control/audit-entry.ts";
 import type { Member } from "../../control/access/member.ts";
 import type { RequestRow } from "../../insight/row.ts";
 import { appendNotes } from "./control-rows.ts";
 import { ACCOUNT_RECORDS, KEY_RECORDS, MEMBER_RECORDS, writeRecord } from "./record-shapes.ts";
+import { writeRevision } from "./revisions.ts";
 import { storedAttempts, storedRequest, writeRequests } from "./request-rows.ts";
 import { read, writeRows } from "../sql/sql.ts";
 import type { RowsStatement, Sql } from "../sql/sql.ts";
@@ -20,7 +22,9 @@ export type Write =
   /** A price as it was pinned, as JSON; the same id always says the same. */
   | { readonly kind: "price"; readonly id: string; readonly version: string; readonly at: number }
   | { readonly kind: "member"; readonly member: Member; readonly before: Member | null }
-  | { readonly kind: "audit"; readonly note: AuditNote };
+  | { readonly kind: "audit"; readonly note: AuditNote }
+  /** Gives a configuration its number. */
+  | { readonly kind: "revision"; readonly revision: NewRevision };
 
 /** Writes that people decided are synced to the disk before they are answered. */
 export function isDecided(write: Write): boolean {
@@ -46,6 +50,9 @@ export function* applyWrites(writes: readonly Write[], mayBeThere: boolean): Sql
         break;
       case "price":
         yield* writePrice(write);
+        break;
+      case "revision":
+        yield* writeRevision(write.revision);
         break;
       case "member":
         yield* writeRecord(MEMBER_RECORDS, write.member, write.before);
