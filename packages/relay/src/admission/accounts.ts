@@ -1,4 +1,4 @@
-/** AccountRegistry: who pays. All of them in memory; the data plane asks nothing else. */
+/** The accounts, all of them in memory. The data plane reads accounts from here only. */
 import { randomBytes } from "node:crypto";
 
 /** `suspended` may be lifted again; `closed` is for good. */
@@ -39,7 +39,7 @@ export class AccountRegistry {
     this.learn(accounts);
   }
 
-  /** Takes over what the store holds by now. */
+  /** Replaces what is known by what the store holds now. */
   learn(accounts: readonly Account[]): void {
     for (const account of accounts) this.#byId.set(account.id, account);
   }

@@ -1,4 +1,4 @@
-/** May this key do this? Account status, endpoints, addresses and models, in one place for every endpoint. */
+/** Decides whether a key may do what it asks: account status, endpoints, addresses and models, in one place for every endpoint. */
 import type { BlockList } from "node:net";
 import { isInNetworks, networkList } from "../basics/network.ts";
 import type { LimitsConfig } from "../config/config.ts";
@@ -25,7 +25,7 @@ export type GrantVerdict =
       readonly message: string;
     };
 
-/** Who is known, as of now. */
+/** Looks up keys and accounts as they are now. */
 export interface Known {
   readonly keys: Pick<KeyRing, "latest">;
   readonly accounts: Pick<AccountRegistry, "get">;
@@ -58,7 +58,7 @@ function no(code: Exclude<GrantVerdict, { ok: true }>["code"], message: string):
 
 const lists = new WeakMap<readonly string[], BlockList>();
 
-/** One look-up list per key's addresses, made when first used. */
+/** One look-up list for each key's addresses. It is made when the key is first used. */
 function isListed(addresses: readonly string[], address: string | undefined): boolean {
   if (address === undefined) return false;
   let list = lists.get(addresses);

@@ -12,14 +12,14 @@ export interface CredentialHeaders {
   readonly "api-key"?: string | string[] | undefined;
 }
 
-/** `Authorization: Bearer`, else `x-api-key`, else `api-key`; freed of what people paste around a key. */
+/** `Authorization: Bearer`, else `x-api-key`, else `api-key`; without what people paste around a key. */
 export function readCredential(headers: CredentialHeaders): Credential {
   const found = headers.authorization || headers["x-api-key"] || headers["api-key"];
   if (typeof found === "object") return malformed("The key stands more than once.");
   const text = asTyped(found ?? "");
   if (/^\s*(?:bearer)?\s*$/i.test(text))
     return { ok: false, code: "key_missing", message: "Send your key as `Authorization: Bearer sk-...`." };
-  // Noise before the scheme is freed too; another word in its place is not.
+  // Noise before the scheme is removed too; another scheme is refused.
   if (found === headers.authorization && !/^[^\w]*(?:bearer[^\w:,]|sk-)/i.test(text))
     return malformed("Only the scheme Bearer is known: send `Authorization: Bearer sk-...`.");
   const result = normaliseKey(text);
@@ -30,7 +30,7 @@ function malformed(message: string): Credential {
   return { ok: false, code: "key_malformed", message };
 }
 
-/** Node reads header bytes as Latin-1; what a person pasted came as UTF-8. */
+/** Node reads header bytes as Latin-1, but pasted text arrives as UTF-8. */
 function asTyped(value: string): string {
   if (/^[\x20-\x7e]*$/.test(value)) return value;
   const bytes = Buffer.from(value, "latin1");

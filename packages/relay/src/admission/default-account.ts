@@ -1,4 +1,4 @@
-/** The account of a single user: unmetered, there from the first start. */
+/** The account of a single user. It is unmetered and exists from the first start. */
 import { DEFAULT_ACCOUNT } from "./accounts.ts";
 import type { AccountRegistry } from "./accounts.ts";
 

@@ -1,4 +1,4 @@
-/** API keys: made, hashed, recognised. A key's text is seen once, when it is made, and never stored. */
+/** Makes, hashes and recognises API keys. The relay shows a key's text once, when it makes the key, and never stores it. */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { LimitSet } from "@millrace/policy/limit";
 import { hintOf, isTokenOf, newToken, sha256 } from "./token.ts";
@@ -41,7 +41,7 @@ export function budgetIdOf(keyId: string, period: KeyBudget["period"]): string {
   return `key:${keyId}:${period}`;
 }
 
-/** What may be said of a key when it is made, and changed later. */
+/** What a caller may set when a key is made, and change later. */
 export type KeyWishes = Partial<Pick<KeyRecord, "name" | "expiresAt" | "scopes" | "models" | "addresses" | "limits" | "budgets">>;
 
 export type KeyVerdict =
@@ -50,11 +50,11 @@ export type KeyVerdict =
 
 /** Keeps keys. Adapters live in `store/`. */
 export interface KeyStore {
-  /** Resolves when the key is on disk. Changes are the control plane's, which notes who made them. */
+  /** Resolves when the key is on disk. Only the control plane changes keys, because it records who changed what. */
   insert(key: KeyRecord): Promise<void>;
 }
 
-/** True when a text can be a key at all: `sk-`, a sane length, visible ASCII, and the checksum where one belongs. */
+/** True when a text can be a key: `sk-`, a sensible length, visible ASCII, and a correct checksum if the relay made it. */
 export function isWellFormed(text: string): boolean {
   if (text.length < KEY_LENGTH_MIN || text.length > KEY_LENGTH_MAX) return false;
   if (!/^sk-[\x21-\x7e]+$/.test(text)) return false;
@@ -79,7 +79,7 @@ export function newKeyRecord(
   return { text, record: { ...recordOf(text, accountId, name, createdAt), ...wishes } };
 }
 
-/** All keys in memory, found by their hash. The data plane asks nothing else. */
+/** All keys, in memory, found by their hash. The data plane reads keys from here only. */
 export class KeyRing {
   readonly #byHash = new Map<string, KeyRecord>();
   readonly #store: KeyStore;
@@ -96,12 +96,12 @@ export class KeyRing {
     this.learn(keys);
   }
 
-  /** Takes over what the store holds by now. */
+  /** Replaces what is known by what the store holds now. */
   learn(keys: readonly KeyRecord[]): void {
     for (const key of keys) this.#keep(key);
   }
 
-  /** Takes over what was made or changed here, unless the store has told of it, or of something later, already. */
+  /** Applies a local change unless the store has already delivered it or a newer version. */
   renew(before: KeyRecord | null, key: KeyRecord): void {
     if ((this.find(key.id) ?? null) === before) this.#keep(key);
   }

@@ -37,7 +37,7 @@ export type EntryRefusal =
   | ({ readonly kind: "limit"; readonly name: string } & Pick<LimitRefusal, "dimension" | "limit" | "waitMs">)
   /** The account's tier is not among those configured, and no default stands in. */
   | { readonly kind: "tier_unknown" }
-  /** More subjects at once than are kept count of. */
+  /** The limiter already counts as many subjects as it may keep. */
   | { readonly kind: "crowded" };
 
 /** What a request in flight holds. Every method may be called again without harm. */
@@ -60,14 +60,14 @@ export interface LimiterReport {
 }
 
 export interface LimiterSettings {
-  /** A lease whose owner does not live any more runs out after this. */
+  /** Time after which a lease runs out if its owner is gone, in milliseconds. */
   readonly leaseMs?: number;
   readonly subjectsMax?: number;
 }
 
 const LEASE_MS = 30_000;
 const SUBJECTS_MAX = 50_000;
-/** Each admission looks at so many other subjects and drops those without anything to remember. */
+/** Each admission looks at this many other subjects and drops those that have nothing to remember. */
 const SWEPT_AT_ONCE = 3;
 
 const NO_LEASE: Lease = { settle: () => undefined, release: () => undefined, undo: () => undefined };
@@ -192,7 +192,7 @@ export class Limiter {
     this.#sweepUpTo(SWEPT_AT_ONCE, nowMs);
   }
 
-  /** Leases of owners that live go on, those of others run out. Nothing asks in between, so no timer is needed. */
+  /** Renews the leases of owners that live; the others run out. Nothing reads the leases in between, so no timer is needed. */
   #renew(nowMs: number): void {
     this.#renewAtMs = nowMs + this.#leaseMs / 3;
     for (const held of this.#held) {

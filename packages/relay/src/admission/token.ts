@@ -1,4 +1,4 @@
-/** Secrets made here: a prefix, 256 random bits in base 62, and a checksum that catches a mistyped one without a look-up. */
+/** Makes secrets: a prefix, 256 random bits in base 62, and a checksum, so that a mistyped secret is refused without a look-up. */
 import { createHash, randomBytes } from "node:crypto";
 import { crc32 } from "node:zlib";
 
@@ -11,7 +11,7 @@ export function newToken(prefix: string): string {
   return `${prefix}${secret}${checksum(prefix, secret)}`;
 }
 
-/** True when the text was made here, as far as its length and checksum can tell. */
+/** True when length and checksum say that the relay made this text. */
 export function isTokenOf(prefix: string, text: string): boolean {
   if (!text.startsWith(prefix)) return false;
   const body = text.slice(prefix.length);

@@ -19,12 +19,12 @@ export async function sendBalance(visit: Visit, credit: CreditPort, accountId: s
   const given = shape === "wallet" ? 0n : await credit.givenTo(accountId).catch(() => "store_unavailable" as const);
   if (balance === "store_unavailable" || given === "store_unavailable")
     return turnAway(visit, relayError("store_unavailable", "The ledger does not answer.", { retryAfterS: 5 }));
-  // An account that does not pay has no balance, and always enough.
+  // An account that does not pay has no balance; it may always send requests.
   const shown = balance ?? shownBalance({ accountId, balanceNanos: 0n, heldNanos: 0n, availableNanos: 0n });
   sendVisited(visit, shape === "wallet" ? { ...shown, metered: balance !== null } : infosShape(shown, given, balance === null));
 }
 
-/** What is owed is owed of what was paid for. */
+/** A negative balance appears as topped-up credit below zero: the account owes money, not granted credit. */
 function infosShape(shown: ShownBalance, given: bigint, isFree: boolean): unknown {
   const total = BigInt(shown.balance_nanos);
   const granted = given < total ? given : total < 0n ? 0n : total;

@@ -1,4 +1,4 @@
-/** Reads a request body: bounded in size and time, checked while it arrives, never parsed into values. */
+/** Reads a request body, bounded in size and time. Checks its JSON while it arrives and never parses it into values. */
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { JsonScanner } from "@millrace/wire/json-scan";
@@ -34,7 +34,7 @@ const CHECK_MS = 1_000;
 const DEPTH_MAX = 64;
 const ITEMS_MAX = 50_000;
 
-/** All request bodies in memory together; past it new ones are refused. */
+/** Bytes of all request bodies in memory together; beyond this the relay refuses new ones. */
 export class BodyBudget {
   #bytes = 0;
   readonly #bytesMax: number;
@@ -89,7 +89,7 @@ export function readJsonBody(request: IncomingMessage, limits: BodyLimits, budge
   });
 }
 
-/** A body as far as it has come. Each step tells how the reading ended, or null while it goes on. */
+/** The part of a body that has arrived. Each step returns how the reading ended, or null while it goes on. */
 class BodyReading {
   readonly #scanner = new JsonScanner({ depthMax: DEPTH_MAX, itemsMax: ITEMS_MAX });
   readonly #held = new GrowingBuffer();
@@ -124,7 +124,7 @@ class BodyReading {
     return { ok: true, body: { bytes, heldBytes: this.#held.capacity, members, textBytes, mediaBytes } };
   }
 
-  /** Looks whether the body comes fast enough. */
+  /** Checks that the body arrives fast enough. */
   tick(): BodyResult | null {
     const lateMs = performance.now() - this.#startedAt - this.#limits.graceMs;
     if (lateMs <= 0 || this.#held.length >= lateMs * BYTES_PER_MS_MIN) return null;

@@ -1,11 +1,11 @@
-/** Where a request comes from, as far as it can be trusted. */
+/** The client's address, as far as it can be trusted. */
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 
-/** Says whether an address belongs to one of the operator's own proxies. */
+/** Whether an address belongs to one of the operator's own proxies. */
 export type TrustedProxies = (address: string) => boolean;
 
-/** Nothing beyond this many hops is looked at. */
+/** Read at most this many hops. */
 const HOPS_MAX = 32;
 
 /**

@@ -28,7 +28,7 @@ export interface DataPlaneParts {
   readonly bodyBudget: BodyBudget;
   /** Milliseconds that a body may take however slow it comes. */
   readonly bodyGraceMs: number;
-  /** False when no new request may start, because rows wait in such number. */
+  /** False when so many rows wait to be stored that no new request may start. */
   readonly hasRoom: () => boolean;
 }
 
@@ -80,7 +80,7 @@ type Asked =
   | { readonly ok: true; readonly grant: Grant; readonly asked: Pick<Exchange, "request" | "model" | "idempotencyKey"> }
   | { readonly ok: false; readonly error: RelayError };
 
-/** What the body asks for. It may have taken its time, and the key may have been revoked since. */
+/** What the body asks for. The body may have taken long to arrive, so the key is checked again: it may be revoked by now. */
 function readAsked(visit: Visit, { known }: DataPlaneParts, endpoint: Endpoint, earlier: Grant, body: JsonBody): Asked {
   const verdict = admit(known, earlier.key, endpoint, addressOf(visit));
   if (!verdict.ok) return { ok: false, error: relayError(verdict.code, verdict.message) };

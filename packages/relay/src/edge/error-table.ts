@@ -9,7 +9,7 @@ export function statusOf(error: RelayError): number {
   return error.passed?.status ?? ERRORS[error.code].status;
 }
 
-/** The error in OpenAI's shape. Codes of the upstream stay where a client's own code asks for them. */
+/** The error in OpenAI's shape. The upstream's own code stays where client code expects it. */
 export function bodyOf(error: RelayError, requestId: string): ErrorBody {
   const passed = error.passed?.error;
   return {

@@ -44,7 +44,7 @@ export async function handle(request: IncomingMessage, response: ServerResponse,
   const visit = visitOf(request, response, requestId, parts);
   if (parts.notReady() === "stopping") response.setHeader("connection", "close");
   const target = readTarget(request);
-  // After a head that two readers could read in two ways, nobody knows where the next request begins.
+  // If a head can be read in two ways, it is unclear where the next request begins.
   if (!target.ok)
     return turnAway(visit, relayError(target.code, target.message), target.code === "invalid_request" ? { connection: "close" } : {});
   const found = findRoute(request.method ?? "", target.path);

@@ -6,14 +6,14 @@ import type { AnswerHead, Sink } from "../chat/sink.ts";
 import type { ClientDialect } from "../chat/client-dialect.ts";
 import { headersOf, statusOf } from "./error-table.ts";
 
-/** Sent with every answer of the data plane: it is for one key only, and nothing may hold it up or change it. */
+/** Sent with every answer of the data plane. An answer is for one key, so no cache may keep it, and no proxy may buffer or change it. */
 export const ANSWER_HEADERS: Readonly<Record<string, string>> = {
   "cache-control": "no-store, no-cache, no-transform",
   vary: "Authorization",
   "x-content-type-options": "nosniff",
 };
 
-/** A client that takes no byte for so long is cut. */
+/** The relay closes the connection of a client that takes no byte for this long. */
 const CLIENT_STALL_MS = 60_000;
 
 export class HttpSink implements Sink {
@@ -107,7 +107,7 @@ export class HttpSink implements Sink {
     this.#response.end(`${this.#dialect.errorBody(error, this.#requestId)}\n`);
   }
 
-  /** The last words, then a FIN without the end of the body: every client can see that the answer is not whole. */
+  /** Writes the last words, then closes the connection without ending the body, so that every client sees that the answer was cut. */
   #breakOff(words: string): void {
     if (words !== "") this.#response.write(words);
     const { socket } = this.#response;
@@ -133,8 +133,8 @@ export class HttpSink implements Sink {
 }
 
 function closeSoon(socket: Socket): void {
-  // What was written before the response had its socket is handed over in this tick.
+  // Node hands over what was written before the response had its socket in this tick.
   setImmediate(() => socket.destroySoon());
-  // A client that does not read would keep the rest, and so the socket, for ever.
+  // A client that does not read would keep the rest waiting, and the socket open, for ever.
   socket.setTimeout(CLIENT_STALL_MS, () => socket.destroy());
 }

@@ -1,4 +1,4 @@
-/** A client's own name for a request, so that sending it again runs and costs nothing twice. */
+/** A client's own name for a request. If the client sends the request again, the relay does not run or charge it a second time. */
 import type { IncomingMessage } from "node:http";
 import { relayError } from "../chat/relay-error.ts";
 import type { RelayError } from "../chat/relay-error.ts";

@@ -1,4 +1,4 @@
-/** The models that a key may use, and what is said where one is not known or not allowed. */
+/** The models that a key may use, and the error for a model that is unknown or not allowed. */
 import { mayUseModel } from "../admission/authorize.ts";
 import type { Grant } from "../admission/authorize.ts";
 import { closeMatches } from "../basics/nearest.ts";
@@ -20,7 +20,7 @@ export function sendModels(visit: Visit, grant: Grant): void {
   sendVisited(visit, { object: "list", data: listed.map(modelObject) });
 }
 
-/** `GET /v1/models/{id}`. A model that the key may not use is as good as unknown. */
+/** `GET /v1/models/{id}`. The relay answers for a model that the key may not use as for an unknown one. */
 export function sendModel(visit: Visit, grant: Grant, id: string): void {
   const found = modelFor(grant, visit.snapshot, id);
   if (found.ok) sendVisited(visit, modelObject(found.model));

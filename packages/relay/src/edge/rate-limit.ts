@@ -19,11 +19,11 @@ export interface LimitedCaller {
   readonly snapshot: Snapshot;
 }
 
-/** Where the client says nothing of it, an answer is taken to have so many tokens until it is over. */
+/** How many tokens an answer counts for until it is over, if the client gave no maximum. */
 const OUTPUT_TOKENS_GUESS = 1_000;
 const RETRY_AFTER_MS_MAX = 60_000;
 
-/** Puts what is left into the answer's headers, whatever the answer will be. */
+/** Writes what is left of the limits into the answer's headers, whatever the answer will be. */
 export function showStanding(response: ServerResponse, caller: LimitedCaller, model?: string): void {
   const party = partyOf(caller);
   const standing = caller.limiter.standing(model === undefined ? party : { ...party, model }, performance.now());
@@ -46,7 +46,7 @@ export function enter(
   return admission.ok ? admission : { ok: false, error: refusalError(admission.refused) };
 }
 
-/** The request has its row. Who got an error has it by now, and may come again before the row is on disk. */
+/** The request has its row. A client that got an error has it by now, and may send its next request before the row is on disk. */
 export function settleLease(lease: Lease, row: Parameters<NonNullable<Exchange["onRow"]>>[0]): void {
   lease.settle(row.usage.input + row.usage.output);
   if (row.errorCode !== null) lease.release();

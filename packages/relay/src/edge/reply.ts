@@ -41,8 +41,8 @@ export function isLast(socket: Duplex): boolean {
 }
 
 /**
- * Answers with an error. Where the body is still coming, the connection ends, but only after the body was read off for
- * a moment: a reset could take the answer with it.
+ * Answers with an error. If the body is still arriving, the relay reads it for a moment and then closes the connection, because
+ * a reset could destroy the answer.
  */
 export function refuse(
   request: IncomingMessage,

@@ -1,4 +1,4 @@
-/** Ids of requests: sortable by time, unguessable, made without a system call each. */
+/** Makes ids of requests that sort by time and cannot be guessed. Most need no system call. */
 import { randomFillSync } from "node:crypto";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";

@@ -1,4 +1,4 @@
-/** Reads a request's head strictly: what Node's parser lets through and a relay must not. */
+/** Reads a request's head strictly: it refuses what Node's parser accepts and a relay must not pass on. */
 import type { IncomingMessage } from "node:http";
 import { HOPS_HEADER } from "../provider/provider.ts";
 
@@ -33,7 +33,7 @@ export function hopsOf(request: IncomingMessage): number {
 /** No empty, dot or encoded-dot segments, no encoded slashes or NULs, nothing that two readers could read in two ways. */
 function isPlainPath(path: string): boolean {
   if (!PATH.test(path) || path.includes("//")) return false;
-  // SDKs encode the slash of a model's name; it is decoded once, behind the route, and used as a name alone.
+  // SDKs encode the slash of a model's name. The relay decodes it once, after routing, and uses it only as a name.
   const routed = path.replace(/(?<=^(?:\/v1)?\/models\/.*)%2f/gi, "_");
   if (/%(?:00|2e|2f|5c|25)/i.test(routed)) return false;
   return !path.split("/").some((segment) => segment === "." || segment === "..");

@@ -11,7 +11,7 @@ import { newRequestId } from "./request-id.ts";
 import { discardRest, isLast, refuse, sendJson } from "./reply.ts";
 
 const HEADERS_TIMEOUT_MS = 10_000;
-/** Above the idle limits of common load balancers, so that they close first. */
+/** Longer than the idle limits of common load balancers, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
 const REQUESTS_PER_SOCKET_MAX = 10_000;
 /** Requests that one connection may have open at once (pipelining). */
@@ -41,7 +41,7 @@ export function createListener(settings: ListenerSettings): Server {
     {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: 0,
-      // Asked for by `readTarget`, which says so in our own words.
+      // `readTarget` requires the header and answers with an error of our own.
       requireHostHeader: false,
       connectionsCheckingInterval: 1_000,
       keepAliveTimeout: KEEP_ALIVE_MS,
@@ -63,7 +63,7 @@ export function createListener(settings: ListenerSettings): Server {
         settings.open.delete(response);
       });
       response.on("finish", () => discardRest(request));
-      // A broken client connection is the sink's to see (`close`); without a listener it would end the process.
+      // The sink sees a broken client connection (`close`). Without this listener the error would end the process.
       response.on("error", () => undefined);
       settings.handle(request, response, requestId).catch((error: unknown) => {
         settings.onBug(requestId, error);

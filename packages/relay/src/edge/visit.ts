@@ -1,4 +1,4 @@
-/** One request on its way through the edge: what is learnt of it is put down here, and how it is turned away. */
+/** One request on its way through the edge: what the edge learns about it, and how the edge refuses it. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { KeyRecord } from "../admission/keys.ts";
 import type { RefusedRequest } from "../chat/recorder.ts";
@@ -17,14 +17,14 @@ export interface Visit {
   readonly receivedAt: number;
   /** The configuration that held when the request came. */
   readonly snapshot: Snapshot;
-  /** Told when the request is turned away. */
+  /** Called when the edge refuses the request. */
   readonly onRefusal: (refusal: RefusedRequest) => void;
   key: KeyRecord | null;
   endpoint: Endpoint | null;
   model: string;
 }
 
-/** Answers with an error and lets it be counted and written down. */
+/** Answers with an error and has it counted and recorded. */
 export function turnAway(visit: Visit, error: RelayError, headers: Readonly<Record<string, string>> = {}): void {
   const { request, response, requestId, key, endpoint, model, receivedAt } = visit;
   refuse(request, response, error, requestId, headers);

@@ -1,7 +1,7 @@
-/** Writes lines to a file descriptor without ever holding up the process, or ending it, because they cannot be written. */
+/** Writes lines to a file descriptor. It never blocks or ends the process when a line cannot be written. */
 import { write } from "node:fs";
 
-/** Lines that wait to be written; what comes beyond is lost. */
+/** The most lines that wait to be written; further lines are lost. */
 const WAITING_CHARS_MAX = 4 * 1024 * 1024;
 const AGAIN_MS = 250;
 const FLUSH_WITHIN_MS = 1_000;

@@ -7,7 +7,7 @@ import type { RequestRow } from "./row.ts";
 
 export interface Log {
   request(row: RequestRow): void;
-  /** A request that was turned away before it was known whose it is. */
+  /** A request that was refused before its account was known. */
   refusal(requestId: string, status: number, code: string): void;
   info(message: string): void;
   trouble(message: string): void;

@@ -2,7 +2,7 @@
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const SMALL_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
-/** Label sets per metric; more are counted under one that says so. */
+/** Label sets for each metric; further ones are counted together, under a label that says so. */
 const SERIES_MAX = 2_000;
 
 type Labels = Readonly<Record<string, string>>;
@@ -80,7 +80,7 @@ class Histogram implements Family {
     this.#bounds = bounds;
   }
 
-  /** A place to put values with these labels; keep it where values come often. */
+  /** A place for values with these labels. Keep it if values come often. */
   series(labels: Labels): Series {
     let key = labelText(labels);
     if (!this.#series.has(key) && this.#series.size >= SERIES_MAX) key = 'overflow="true"';
@@ -127,7 +127,7 @@ class Histogram implements Family {
   }
 }
 
-/** What gauges are read from when somebody asks. */
+/** The sources that gauges are read from at each scrape. */
 export interface GaugeSources {
   streamsActive(): number;
   rowsWaiting(): number;
@@ -155,7 +155,7 @@ export class Metrics {
     SECONDS,
   );
   readonly refusals = new Counter("millrace_refusals_total", "Requests that were turned away before any upstream, by code.");
-  /** Money is counted in dollars here, as floats: what the books say is exact. */
+  /** Metrics count money in dollars as floats; the exact amounts are in the ledger. */
   readonly charged = new Counter("millrace_charged_usd_total", "What accounts were charged, by model and basis.");
   readonly writtenOff = new Counter("millrace_written_off_usd_total", "Cost above what an account had left, which nobody pays.");
   readonly unpriced = new Counter("millrace_unpriced_requests_total", "Requests with tokens whose cost to us is not known.");

@@ -1,4 +1,4 @@
-/** A request as its account may see it: what was used, at which price, how that adds up, and what moved. */
+/** A request as its account may see it: the tokens used, the price, the arithmetic, and the transfers. */
 import { costOf, priceIn } from "@millrace/policy/price";
 import { priceFromJson } from "@millrace/policy/price-json";
 import { money, moneyOrNull } from "@millrace/wire/money-json";

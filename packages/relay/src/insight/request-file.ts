@@ -30,9 +30,9 @@ export interface StoredAttempt extends Omit<AttemptRow, "usage"> {
   readonly reasoningTokens: number | null;
 }
 
-/** A request with its attempts and what moved for it. */
+/** A request with its attempts and its transfers. */
 export interface RequestFile {
-  /** Null while it runs, or when the process that served it died a moment ago. */
+  /** Null while the request runs, or if the process that served it has just died. */
   readonly request: StoredRequest | null;
   readonly attempts: readonly StoredAttempt[];
   /** Null where no money was set aside. */

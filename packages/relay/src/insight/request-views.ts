@@ -55,12 +55,12 @@ export function shownEnd(request: StoredRequest): EndView {
   };
 }
 
-/** What a hold was charged with its correction counted in, in nano-USD; null while it is open. */
+/** The charge of a hold including its correction, in nano-USD; null while the hold is open. */
 export function chargedWith(hold: Pick<Hold, "chargedNanos">, correction: Correction | null): bigint | null {
   return hold.chargedNanos === null ? null : hold.chargedNanos + (correction?.deltaNanos ?? 0n);
 }
 
-/** What a hold cost above what there was, in nano-USD; a correction has the last word. */
+/** The part of a hold's cost beyond the balance, in nano-USD. A correction replaces it. */
 export function writtenOffWith(hold: Pick<Hold, "writtenOffNanos">, correction: Correction | null): bigint {
   return correction?.writtenOffNanos ?? hold.writtenOffNanos;
 }

@@ -24,7 +24,7 @@ export const END_REASONS = [
 
 export type EndReason = (typeof END_REASONS)[number];
 
-/** What is odd about a request that was answered all the same. A closed list; each has a line in the documentation. */
+/** What was unusual about a request that was answered nevertheless. A closed list; each has a line in the documentation. */
 export const MARKS = ["missing_done", "missing_finish_reason", "malformed_skipped", "mended", "redacted", "unpriced", "recovered"] as const;
 
 export type Mark = (typeof MARKS)[number];
@@ -88,10 +88,10 @@ const UNANSWERED = {
   attempts: [],
 } as const satisfies Partial<RequestRow>;
 
-/** What is known of every request, and whatever more is known of one. */
+/** What is known of every request, and optionally more. */
 type RowFacts = Omit<RequestRow, keyof typeof UNANSWERED> & Partial<RequestRow>;
 
-/** The row of a request from what is known of it; what is not told is as of a request that no upstream saw. */
+/** The row of a request from what is known of it. Fields that are left out are those of a request that no upstream saw. */
 export function requestRow(facts: RowFacts): RequestRow {
   return { ...UNANSWERED, ...facts };
 }
@@ -119,7 +119,7 @@ export type Ending = OperationOf<"settle"> | OperationOf<"void">;
 export type Recorded =
   /** Stored, and the hold with it. */
   | { readonly isStored: true; readonly chargedNanos: bigint | null; readonly writtenOffNanos: bigint }
-  /** On this machine's disk: it is stored, and the hold ended, when the database can again. */
+  /** In the spool file on this machine's disk. The store writes it to the database, and ends the hold, when the database answers again. */
   | { readonly isStored: false };
 
 /** Keeps rows. Adapters live in `store/`. */
@@ -129,7 +129,7 @@ export interface RowStore {
    * nor the spool could take it.
    */
   record(row: RequestRow, ending?: Ending): Promise<Recorded>;
-  /** False when rows wait in such number that no new request may start. */
+  /** False when so many rows wait that no new request may start. */
   readonly hasRoom: boolean;
   readonly waiting: number;
 }

@@ -8,7 +8,7 @@ import { type CostTable, shippedCosts } from "./table.ts";
 type ByUpstream = ReadonlyMap<string, ReadonlyMap<string, PriceHistory>>;
 
 export interface PriceBook {
-  /** By public model, as the owner wrote them. They win. */
+  /** By public model, as the owner wrote them. They win over derived prices. */
   readonly prices: ReadonlyMap<string, PriceHistory>;
   readonly costs: ByUpstream;
   /** Costs with the markup on: what a model without a price of its own costs, by its first route. Empty without a markup. */
@@ -40,7 +40,7 @@ interface PricedUpstream {
 /** Later than the last version of every price. */
 const FAR_FUTURE_MS = Date.UTC(9999, 0);
 
-/** Puts the sources together for the upstreams there are. */
+/** Merges the sources for the upstreams that are configured. */
 export function buildPriceBook(upstreams: Iterable<PricedUpstream>, sources: PriceSources): PriceBook {
   const tables = [shippedCosts(), ...sources.imported];
   const costs = new Map<string, ReadonlyMap<string, PriceHistory>>();
@@ -64,7 +64,7 @@ export function costFor(book: PriceBook, upstream: string, model: string, instan
   return priceIn(book.costs.get(upstream)?.get(model) ?? [], instantMs);
 }
 
-/** Names of the models that have no price at the instant; without one, of those that never have. */
+/** Names of the models without a price at the instant; if no instant is given, of those that never have one. */
 export function modelsWithoutPrice(book: PriceBook, models: Iterable<PricedModel>, instantMs: number = FAR_FUTURE_MS): string[] {
   return [...models].filter((model) => priceFor(book, model, instantMs) === null).map(({ name }) => name);
 }
@@ -76,7 +76,7 @@ function mergeTables(tables: readonly (ReadonlyMap<string, PriceHistory> | undef
   return merged;
 }
 
-/** The later source replaces all that the earlier says from its own first date on. */
+/** From its first date on, the later source replaces the earlier one. */
 function mergeHistories(earlier: PriceHistory, later: PriceHistory): PriceHistory {
   const from = later[0]?.effectiveFromMs ?? Number.POSITIVE_INFINITY;
   return [...earlier.filter((version) => version.effectiveFromMs < from), ...later];

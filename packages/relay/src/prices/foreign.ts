@@ -13,7 +13,7 @@ export interface ForeignRow {
 
 export type WrittenVersion = Readonly<Record<string, unknown>>;
 
-/** Something of the list that was left out. */
+/** A part of the list that was left out, and why. */
 export interface ImportFinding {
   /** `provider/model`, or empty when the whole text is meant. */
   readonly name: string;
@@ -21,7 +21,7 @@ export interface ImportFinding {
   readonly reason: string;
 }
 
-/** Their names of providers to ours. */
+/** From their names of providers to ours. */
 export type ProviderNames = Readonly<Record<string, string>>;
 
 /** A JSON number as the text it was written in. */
@@ -47,14 +47,14 @@ export function textOf(value: unknown): string | undefined {
   return value instanceof NumberText ? value.text : undefined;
 }
 
-/** USD per token to USD per million tokens, exactly; what cannot be kept stays as it is, to be refused by name. */
+/** Converts USD per token to USD per million tokens, exactly. A text that is no number stays as it is, and is refused by name later. */
 export function perMillion(perToken: string | undefined): string | undefined {
   if (perToken === undefined) return undefined;
   const read = parsePricePerToken(perToken);
   return "value" in read ? formatPricePerMillion(read.value) : `${perToken} per token`;
 }
 
-/** USD per thousand requests to USD per request, exactly. */
+/** Converts USD per thousand requests to USD per request, exactly. */
 export function perRequest(perThousand: string): string {
   const read = parseScaled(perThousand, 6);
   return "value" in read ? formatUsd(nanos(read.value)) : `${perThousand} per thousand`;

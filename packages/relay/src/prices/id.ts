@@ -1,4 +1,4 @@
-/** Ids of price versions: what they price, since when, and a digest of their content, so that another price has another id. */
+/** Ids of price versions. An id names what is priced, since when, and a digest of the content, so that a different price has a different id. */
 import { createHash } from "node:crypto";
 import type { PriceVersion } from "@millrace/policy/price";
 import { priceToJson } from "@millrace/policy/price-json";

@@ -24,7 +24,7 @@ const REQUESTS = "requests_kcount";
 interface Dated {
   from: string | undefined;
   prices: JsonObject;
-  /** The first that is open decides, so the last of their list comes first. */
+  /** In our list the first open window decides, in theirs the last; so the order is reversed. */
   windows: WrittenVersion[];
 }
 
@@ -53,7 +53,7 @@ function readModel(provider: string, model: JsonObject, findings: ImportFinding[
   return [...new Set([String(model["id"]), ...exact])].map((one) => ({ provider, model: one, versions }));
 }
 
-/** Of their conditions the last that holds decides; ours are versions with windows. A sentence when that cannot be said. */
+/** In their list the last condition that holds decides; we have versions with windows. Returns a sentence if a condition cannot be expressed. */
 function datedOf(prices: unknown): Dated[] | string {
   const dated: Dated[] = [];
   for (const { constraint, prices: own } of conditionsOf(prices)) {
@@ -116,7 +116,7 @@ function tiersOf(price: unknown): { readonly start: number; readonly price: stri
     : [];
 }
 
-/** Names that a rule says exactly, and whether it says others too. */
+/** The names that a rule matches exactly, and whether it matches others too. */
 function namesOf(match: unknown): { readonly exact: string[]; readonly hasOthers: boolean } {
   const rules = isMapping(match) && Array.isArray(match["or"]) ? (match["or"] as unknown[]) : [match];
   const exact = rules.flatMap((rule) => (isMapping(rule) && typeof rule["equals"] === "string" ? [rule["equals"]] : []));

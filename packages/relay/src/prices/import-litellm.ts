@@ -57,7 +57,7 @@ function versionOf(entry: JsonObject): WrittenVersion {
   return { ...kindsOf(entry, ""), bands };
 }
 
-/** A tier says only what it changes, but a cached price it does not say is missing rather than unchanged. */
+/** A tier lists only what it changes. But if it lists no cached price, that price is unknown, not unchanged. */
 function kindsOf(entry: JsonObject, suffix: string): WrittenVersion {
   const kinds = KINDS.map(([theirs, ours]): [string, string | undefined] => {
     const own = textOf(entry[theirs + suffix]);

@@ -1,4 +1,4 @@
-/** Keeps every version of a price that a hold was made with, so that a receipt can show the arithmetic when the book has changed. */
+/** Keeps each version of a price that a hold was made with, so that a receipt can show the arithmetic after the book has changed. */
 import { priceToJson } from "@millrace/policy/price-json";
 import type { PriceVersion } from "@millrace/policy/price";
 
@@ -10,7 +10,7 @@ export interface PriceStore {
 
 export class PinnedPrices {
   readonly #store: PriceStore;
-  /** Versions that are stored, or on their way. A book holds a bounded number of them. */
+  /** Versions that are stored or being stored. A book has a bounded number of them. */
   readonly #kept = new Map<string, Promise<boolean>>();
 
   constructor(store: PriceStore) {

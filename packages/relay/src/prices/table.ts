@@ -22,7 +22,7 @@ interface TableRow {
   readonly note?: string;
   /** As in a configuration file, in USD per million tokens. */
   readonly versions: readonly Readonly<Record<string, unknown>>[];
-  /** From that date the name costs what another one does. */
+  /** From that date on, the name costs the same as another name. */
   readonly as?: { readonly model: string; readonly from: string };
 }
 
@@ -31,7 +31,7 @@ export type CostTable = ReadonlyMap<string, ReadonlyMap<string, PriceHistory>>;
 
 const ROWS: readonly TableRow[] = table.rows;
 
-/** Every row as it is written, with its source; for documents and for people who check. */
+/** Every row as it is written, with its source, for documents and for people who verify them. */
 export function tableRows(): readonly (TableRow & { readonly readFrom: PriceSource })[] {
   const sources: Readonly<Record<string, PriceSource>> = table.sources;
   return ROWS.map((row) => {
@@ -41,7 +41,7 @@ export function tableRows(): readonly (TableRow & { readonly readFrom: PriceSour
   });
 }
 
-/** The shipped costs. Read anew each time; a relay does so once. */
+/** The shipped costs. Each call reads the table again; a relay calls it once. */
 export function shippedCosts(): CostTable {
   const costs = new Map<string, Map<string, PriceHistory>>();
   for (const row of ROWS) {
@@ -57,7 +57,7 @@ function historyOf(row: TableRow): PriceHistory {
   return row.as === undefined ? own : [...own, ...aliased(row.as, row.provider).map((version) => withId(scope, version))];
 }
 
-/** What the other name costs from that date on, beginning with what was in force then. */
+/** The other name's costs from that date on, beginning with the version in force then. */
 function aliased({ model, from }: NonNullable<TableRow["as"]>, provider: string): PriceHistory {
   const other = ROWS.find((row) => row.provider === provider && row.model === model);
   const date = parseInstant(from);
