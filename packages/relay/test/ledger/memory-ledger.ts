@@ -25,12 +25,12 @@ export class MemoryLedger {
 
   commit(clock: Clock, operations: readonly Operation[]): Result[] {
     const { results, changes } = applyBatch(this.state, operations, clock);
-    this.#write(changes);
+    this.write(changes);
     this.lastChanges = changes;
     return results;
   }
 
-  #write(changes: Changes): void {
+  write(changes: Changes): void {
     for (const name of ["wallets", "lots", "budgets", "windows", "holds", "refunds", "nodes"] as const)
       put(this.state[name] as Map<string, { id: string }>, changes[name] as TableChanges<{ id: string }>);
     for (const transfer of changes.transfers) this.state.transfers.set(transfer.id, transfer);

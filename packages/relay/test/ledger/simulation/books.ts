@@ -1,0 +1,65 @@
+/** The books that simulated relays share: the engine over maps, one batch at a time, with a clock that is told what to say. */
+import type { Clock, Operation, Result } from "../../../src/ledger/operation.ts";
+import type { Changes, LedgerState } from "../../../src/ledger/state.ts";
+import { applyBatch } from "../../../src/ledger/apply-batch.ts";
+import { MemoryLedger } from "../memory-ledger.ts";
+import { NOON } from "../operations.ts";
+
+/** Who asks, as its relay knows it. */
+export interface Token {
+  readonly node: string;
+  readonly epoch: number;
+  readonly leaseMs: number;
+}
+
+/** What was stored at once, as whoever watches the books sees it. */
+export interface Commit {
+  readonly token: Token;
+  readonly nowMs: number;
+  readonly operations: readonly Operation[];
+  readonly results: readonly Result[];
+  readonly changes: Changes;
+  /** After it. */
+  readonly state: LedgerState;
+}
+
+/** Mistakes in the books, planted to see them found. */
+export interface BooksPlant {
+  readonly clock?: (clock: Clock, state: LedgerState) => Clock;
+  readonly loaded?: (state: LedgerState, clock: Clock) => LedgerState;
+  readonly written?: (changes: Changes) => Changes;
+}
+
+export interface Books {
+  nowMs: number;
+  /** Nothing of it is stored when it throws. */
+  commit(token: Token, operations: readonly Operation[]): readonly Result[];
+  readonly state: LedgerState;
+}
+
+export class MemoryBooks implements Books {
+  nowMs = NOON;
+  readonly #ledger = new MemoryLedger();
+  readonly #plant: BooksPlant;
+  readonly #onCommit: (commit: Commit) => void;
+
+  constructor(plant: BooksPlant, onCommit: (commit: Commit) => void) {
+    this.#plant = plant;
+    this.#onCommit = onCommit;
+  }
+
+  get state(): LedgerState {
+    return this.#ledger.state;
+  }
+
+  commit(token: Token, operations: readonly Operation[]): readonly Result[] {
+    const { nowMs, state } = this;
+    const plain = { nowMs, node: token.node, epoch: token.epoch, leaseUntilMs: nowMs + token.leaseMs };
+    const clock = this.#plant.clock?.(plain, state) ?? plain;
+    const { results, changes } = applyBatch(this.#plant.loaded?.(state, clock) ?? state, operations, clock);
+    const written = this.#plant.written?.(changes) ?? changes;
+    this.#ledger.write(written);
+    this.#onCommit({ token, nowMs, operations, results, changes: written, state });
+    return results;
+  }
+}
