@@ -252,6 +252,20 @@ describe("the checkout", () => {
     expect(filesBelow().filter((path) => path.endsWith(".ts") && !/^[a-z0-9]+(?:[-.][a-z0-9]+)*\.ts$/.test(basename(path)))).toEqual([]);
   });
 
+  test("names only files that exist, in its comments too", () => {
+    const known = new Set(filesBelow().flatMap((path) => path.split("/").map((_, at, parts) => parts.slice(at).join("/"))));
+    const lost = written
+      .filter((path) => path.endsWith(".ts"))
+      .flatMap((path) =>
+        textOf(path)
+          .split("\n")
+          .filter((line) => /^\s*(?:\/?\*|\/\/)/.test(line))
+          .flatMap((line) => quoted(line).filter((word) => /^[\w/.-]+\.ts$/.test(word) && !known.has(word)))
+          .map((word) => `${path}: ${word}`),
+      );
+    expect(lost).toEqual([]);
+  });
+
   test("has one version everywhere", () => {
     const manifests = filesBelow().filter((path) => basename(path) === "package.json");
     const version = (JSON.parse(textOf("package.json")) as { version: string }).version;

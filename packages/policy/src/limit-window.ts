@@ -8,7 +8,7 @@ export const WINDOW_MS: number = 60_000;
  */
 export const BUCKET_MS: number = 500;
 
-/** Nobody waits longer for room. */
+/** The longest wait for room. */
 export const WINDOW_WAIT_MS_MAX: number = WINDOW_MS + BUCKET_MS;
 
 interface Bucket {
@@ -44,7 +44,7 @@ export class LimitWindow {
     return last.number;
   }
 
-  /** Takes back what was booked too much; what has left the window already stays as it is. */
+  /** Takes back what was booked beyond the true amount, unless it has left the window already. */
   giveBack(amount: number, bucket: number): void {
     const at = this.#buckets.findLastIndex((each) => each.number === bucket);
     const found = this.#buckets[at];

@@ -43,7 +43,7 @@ export interface LimitClaim {
 export interface LimitCost {
   /** An estimate; settled by the true count. */
   readonly tokens: number;
-  /** Part of it that is certain (the prompt): more than a limit of it never passes. */
+  /** The part that is certain (the prompt). If this part exceeds a limit, the request never passes. */
   readonly tokensMin: number;
   /** Id of its lease, unique among those that live. */
   readonly id: string;
@@ -61,7 +61,7 @@ export interface LimitRefusal {
 
 export type LimitDecision = { readonly ok: true; readonly grant: LimitGrant } | { readonly ok: false; readonly refusal: LimitRefusal };
 
-/** Nobody knows when a request in flight ends; a client may ask again this soon. */
+/** It is unknown when a request in flight ends, so a client may ask again after this time. */
 export const IN_FLIGHT_WAIT_MS: number = 1_000;
 
 /** Takes all of it or nothing. */
@@ -127,7 +127,7 @@ export class LimitGrant {
     if (this.#isHeld) for (const { use } of this.#taken) use.slots.renew(this.#id, expiresAtMs);
   }
 
-  /** The true count: what was reserved too much goes back, what was used beyond it counts from now. */
+  /** Books the true count: returns what was reserved beyond it, or counts from now what was used beyond the reservation. */
   settle(tokens: number, nowMs: number): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
@@ -143,7 +143,7 @@ export class LimitGrant {
     for (const { use } of this.#taken) use.slots.give(this.#id);
   }
 
-  /** As if the request had never been admitted: something after the limits refused it. */
+  /** Undoes the admission: something after the limits refused the request. */
   undo(nowMs: number): void {
     if (!this.#isHeld) return;
     this.release();

@@ -19,7 +19,7 @@ export interface PlannedAttempt {
   readonly upstream: string;
   /** The name the upstream knows the model by. */
   readonly model: string;
-  /** Why the route stands where it does. `order`: the configuration's own order. */
+  /** Why the route has its place in the order. `order`: the configuration's own order. */
   readonly reason: "order";
 }
 
@@ -69,7 +69,7 @@ function refusedReason(refusal: SlotRefusal): SkipReason {
   return refusal.reason === "full" ? { reason: "full" } : { reason: "share", share: refusal };
 }
 
-/** A planned attempt that was passed over: by the time it was its turn there was no slot for it any more. */
+/** A planned attempt that was skipped, because no slot was free when its turn came. */
 export function passedOver({ upstream }: PlannedAttempt, refusal: SlotRefusal): SkippedRoute {
   return { upstream, ...refusedReason(refusal), forMs: 0 };
 }

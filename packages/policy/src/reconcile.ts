@@ -124,7 +124,7 @@ function compare(what: Compared["what"], theirParts: readonly bigint[], ourParts
   };
 }
 
-/** A side that has nothing in any number has not this line, whether it is named there or not. */
+/** A side whose numbers are all zero counts as not having this line. */
 function verdictOf(compared: readonly Compared[]): Verdict {
   if (compared.every(({ agrees }) => agrees)) return "agrees";
   if (compared.every(({ ours }) => ours === 0n)) return "only_theirs";

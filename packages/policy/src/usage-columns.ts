@@ -57,7 +57,7 @@ const NAMES: Readonly<Record<UsageRole, readonly (readonly string[])[]>> = {
 
 export const USAGE_PARTS: readonly UsagePart[] = ["total", "uncached", "cached", "cacheWrite", "output"];
 
-/** Which columns of a file stand for a role; none when it has none. */
+/** The columns of a file that stand for a role; empty if it has none. */
 export type UsageColumns = Readonly<Record<UsageRole, readonly string[]>>;
 
 /** `Input Tokens` and `input_tokens` are one name. */

@@ -5,7 +5,7 @@ import { getHeapStatistics } from "node:v8";
 
 /** What the surroundings allow a process. */
 export interface ProcessLimits {
-  /** File descriptors; null where nobody says. */
+  /** File descriptors; null if the system does not say. */
   readonly filesMax: number | null;
   /** Bytes of memory: those of its container, or of the machine. */
   readonly memoryBytes: number;
@@ -20,11 +20,11 @@ export interface Capacity {
   readonly callsMax: number;
 }
 
-/** Where nobody says how many files may be open. */
+/** Assumed if the system does not say how many files may be open. */
 const FILES_MAX_DEFAULT = 20_000;
 const CONNECTIONS_MIN = 64;
 const CALLS_MIN = 16;
-/** Of the memory and of the heap, what answers under way may fill. */
+/** The share of the memory, and of the heap, that running answers may fill. */
 const CALLS_SHARE = 0.5;
 /** A stream whose client never reads, all its buffers full: 0.3 MiB of memory were measured, 53 KiB of them in the heap. */
 const CALL_BYTES = 512 * 1024;

@@ -82,7 +82,7 @@ export interface Tier {
 
 export interface LimitsConfig {
   readonly tiers: ReadonlyMap<string, Tier>;
-  /** Tier of accounts that have none; without it they are not limited. */
+  /** The tier of accounts without one. If it is absent, those accounts are not limited. */
   readonly defaultTier: string | null;
 }
 
@@ -101,7 +101,7 @@ export interface Config {
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly models: ReadonlyMap<string, Model>;
   /**
-   * Upstreams, in order, that take a model name nobody else owns. Empty when a configuration file owns the
+   * Upstreams, in order, that take a model name which no other upstream owns. Empty when a configuration file owns the
    * models. With a sole upstream it is that one.
    */
   readonly takesAnyModel: readonly string[];
@@ -131,7 +131,7 @@ export interface Config {
   readonly warnings: readonly string[];
 }
 
-/** One thing that is wrong with the configuration. */
+/** A mistake in the configuration. */
 export interface ConfigMistake {
   /** `FILE:LINE:COLUMN`, or the name of an environment variable. */
   readonly place: string;

@@ -73,7 +73,7 @@ async function readVariables({ env, cwd }: LoadRequest, notes: Notes): Promise<V
 async function readFileOf(file: string, cwd: string, variables: Variables, notes: Notes): Promise<FileReading | null> {
   const text = await readText(resolve(cwd, file));
   if ("text" in text) {
-    // Loaded when there is a file: its libraries cost a relay without one 10 MB.
+    // Loaded only when there is a file: its libraries would cost a relay without one 10 MB of memory.
     const { readConfigFile } = await import("./file/from-file.ts");
     return readConfigFile(text.text, file, variables, notes);
   }

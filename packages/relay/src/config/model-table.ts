@@ -10,7 +10,7 @@ export type Routing = Pick<Config, "upstreams" | "models" | "takesAnyModel" | "m
 export interface RoutingFacts {
   /** In the order in which upstreams that serve the same model are tried. */
   readonly placed: readonly PlacedUpstream[];
-  /** Upstreams that were taken out; their models are served by the others. */
+  /** Upstreams that the configuration took out; the others serve their models. */
   readonly off: readonly PlacedUpstream[];
   /** The upstream that every model may fall back to, or null. */
   readonly lastResort: string | null;
@@ -48,7 +48,7 @@ export function sameNameModel(name: string, upstreams: readonly string[], upstre
 
 /**
  * Upstreams for a name: those that are known to serve it, in order; else those that take any name. The last resort
- * comes last even where it is the owner, because its owner put it there.
+ * comes last even if it owns the name, because the owner of the relay chose that.
  */
 function upstreamsFor(name: string, facts: RoutingFacts): string[] {
   const { placed, lastResort } = facts;

@@ -24,7 +24,7 @@ export interface AuditEntry extends AuditNote {
   readonly hash: string;
 }
 
-/** What the first entry follows. */
+/** The hash that the first entry has in place of an earlier entry's. */
 const GENESIS: string = "0".repeat(64);
 
 /** Puts a note at the end of the chain. */
@@ -51,7 +51,7 @@ function canonicalJson(value: unknown): string {
   return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(",")}}`;
 }
 
-/** What is wrong with an entry, seen from the one before it (null for the first one), or null. */
+/** What is wrong with an entry, given the one before it (null for the first), or null if it fits. */
 function faultOf(entry: AuditEntry, before: Pick<AuditEntry, "seq" | "hash"> | null): string | null {
   const { hash: _hash, ...row } = entry;
   if (auditHash(row) !== entry.hash) return "its content is not what its hash says";

@@ -26,7 +26,7 @@ export interface OperationsParts {
   readonly keys: KeyRing;
   /** What the running configuration says; null where it is not known. */
   readonly settings: () => ControlSettings | null;
-  /** Told of what no caller hears of. */
+  /** Called with trouble that no caller is told about. */
   readonly onTrouble: (message: string) => void;
 }
 

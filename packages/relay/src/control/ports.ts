@@ -29,13 +29,13 @@ export interface Moment {
   readonly id: string;
 }
 
-/** So many rows, from the one that follows a place; from the beginning without one. */
+/** How many rows, and after which place; from the beginning if there is none. */
 export interface Slice<P> {
   readonly after: P | null;
   readonly limit: number;
 }
 
-/** Whose money is asked for, and which slice of it. */
+/** The account, and the slice of its transfers. */
 export interface OfAccount<P> extends Slice<P> {
   readonly accountId: string;
 }
@@ -51,7 +51,7 @@ export interface RequestFilter {
   readonly toMs?: number | undefined;
 }
 
-/** A request that is over, with its attempts, and what moved for it at which price. */
+/** A request that is over, with its attempts, transfers and price. */
 export interface RequestDetail extends RequestFile {
   readonly request: StoredRequest;
 }
@@ -90,7 +90,7 @@ export interface UsageSum {
   readonly writtenOffNanos: bigint;
 }
 
-/** A request that cost more than could be taken. Corrections are counted in. */
+/** A request that cost more than its account could pay. Includes corrections. */
 export interface WriteOff {
   readonly requestId: string;
   /** When its hold ended. */
@@ -138,7 +138,7 @@ export interface AccountStatement {
   readonly openingNanos: bigint;
   readonly byCode: ReadonlyMap<TransferCode, bigint>;
   readonly closingNanos: bigint;
-  /** What was not taken of requests that ended then; no part of the balance. */
+  /** The unpaid part of requests that ended then. It is no part of the balance. */
   readonly writtenOffNanos: bigint;
 }
 

@@ -1,4 +1,4 @@
-/** What the running configuration says to the control plane. It is read anew at each request, for a reload may have changed it. */
+/** What the running configuration says to the control plane. The control plane reads it at each request, because a reload may have changed it. */
 import type { Pricing } from "./resources/prices.ts";
 import type { TierView } from "./resources/tiers.ts";
 

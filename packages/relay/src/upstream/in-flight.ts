@@ -1,6 +1,6 @@
 /**
  * The calls of one upstream that are in flight, counted in all, by account and by key, and the rule that says who may add one
- * (`policy/fair-share.ts`). What is kept here is bounded by the calls in flight: whoever has none is not remembered.
+ * (`fair-share.ts` of `policy`). What is kept here is bounded by the calls in flight: whoever has none is not remembered.
  */
 import { slotRefusal } from "@millrace/policy/fair-share";
 import type { Party, SlotAsk, SlotRefusal } from "@millrace/policy/fair-share";

@@ -29,7 +29,7 @@ const READERS: Readonly<Record<string, Reader>> = {
   LOG_FORMAT: (text) => oneOf(text, LOG_FORMATS, (logFormat) => ({ logFormat })),
 };
 
-/** Reads the relay's own variables; blank ones count as unset. */
+/** Reads the relay's own variables. A blank variable counts as unset. */
 export function readSettings(variables: Variables, notes: Notes): Settings {
   let settings: Settings = {};
   for (const [name, raw] of Object.entries(variables)) {

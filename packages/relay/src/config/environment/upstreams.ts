@@ -16,7 +16,7 @@ export interface UpstreamsFound {
   readonly placed: PlacedUpstream[];
   /** `<NAME>` of upstreams that were meant but lack something; each has a warning or a mistake. */
   readonly missing: string[];
-  /** Keys that are no placeholders but cannot be sent: mistakes, should nothing else be left. */
+  /** Keys that are no placeholders but cannot be sent. They are mistakes if no upstream is left. */
   readonly faultyKeys: ConfigMistake[];
 }
 
@@ -92,7 +92,7 @@ function keyOf(word: string, text: string, found: UpstreamsFound, notes: Notes):
 }
 
 function missingAddress(word: string, notes: Notes, found: UpstreamsFound): void {
-  // Only the fallback is certainly meant for us: other tools use keys without addresses, and so do local servers.
+  // Only the fallback's variables are surely meant for the relay: other tools and local servers use keys without addresses too.
   if (word !== FALLBACK_WORD) return;
   notes.warnings.push(`${word}_API_KEY is set but ${word}_BASE_URL is not, so there is no upstream ${upstreamName(word)}.`);
   found.missing.push(word);

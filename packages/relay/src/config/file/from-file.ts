@@ -47,7 +47,7 @@ function checkDocument(raw: FileDocument, variables: Variables, notes: Notes): F
   const result = checkShape(data);
   const findings = crossCheck(data, referring);
   const at = (path: Path, fault: string): ConfigMistake => mistakeAt(document, path, fault);
-  // What stands at the place of a failed reference is not the author's text; a second complaint would mislead.
+  // At the place of a failed reference there is no text of the author, so a second complaint about it would mislead.
   const failed = new Set(faults.map(({ path }) => pathId(path)));
   const issues = "issues" in result ? result.issues.filter((issue) => !failed.has(pathId(issue.path))) : [];
   const judged = issues.filter(({ code }) => code !== "unrecognized_keys").map((issue) => pathId(issue.path));

@@ -4,10 +4,10 @@ import type { FileDocument, Path } from "./document.ts";
 import { knownKeys, type ShapeIssue } from "./schema.ts";
 import { hint } from "../../basics/nearest.ts";
 
-/** Keys of the design that this version does not act on; ignoring them would be a lie. */
+/** Keys that this version does not act on yet. It refuses them rather than ignore them. */
 const LATER_KEYS: readonly string[] = ["migrations", "breaker", "signup", "egress"];
 
-/** Billing cached tokens as others by silence would be the commonest overcharge. */
+/** If a price left out cached tokens and the relay billed them like others, that would be the most common overcharge. */
 const MISSING_CACHED = "is missing; write same if cached input costs as much as other input.";
 
 const KINDS: Readonly<Record<string, string>> = {
@@ -26,7 +26,7 @@ export function issueMistakes(issue: ShapeIssue, document: FileDocument): Config
   return [{ place, message: `${subject(path)} ${faultOf(issue, document.data)}` }];
 }
 
-/** Names that may be repeated; other text in the place of a name can be a secret that slipped there. */
+/** Names that a message may repeat. Other text in the place of a name can be a secret that slipped there. */
 const SHOWN_NAME = /^[\w./:@+-]{1,80}$/;
 
 const SHOWN_KEY = /^(?!sk-)[\w-]{1,24}$/;
@@ -71,7 +71,7 @@ function faultOf(issue: ShapeIssue, data: unknown): string {
   return sentence(issue.message);
 }
 
-/** The library's words, as opposed to those of our schema. */
+/** True for the library's words, false for those of our schema. */
 function isOwnWords(message: string): boolean {
   return message.startsWith("Invalid");
 }

@@ -1,4 +1,4 @@
-/** The `limits` of a configuration file: its shape, what of it must agree with the rest, and what is made of it. */
+/** The `limits` of a configuration file: its shape, what in it must agree with the rest of the file, and how it becomes configuration. */
 import { asObject } from "@millrace/wire/json-values";
 import type { LimitSet } from "@millrace/policy/limit";
 import { z } from "zod";
@@ -85,7 +85,7 @@ interface Fault {
   readonly fault: string;
 }
 
-/** Names that stand for nothing. @param models names of the file's own models, or null when the catalogue decides. */
+/** Names that refer to nothing. @param models names of the file's own models, or null when the catalogue decides. */
 export function limitFaults(data: unknown, models: readonly string[] | null): Fault[] {
   const said = mapping(data);
   const tiers = mapping(said["tiers"]);

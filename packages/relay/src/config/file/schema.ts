@@ -1,4 +1,4 @@
-/** The shape of a configuration file. Checks that need more than one key are in `file-checks.ts`. */
+/** The shape of a configuration file. Checks that need more than one key are in `checks.ts`. */
 import { z } from "zod";
 import { presetNames } from "../../provider/catalogue.ts";
 import { baseUrlFault } from "../base-url.ts";

@@ -1,4 +1,4 @@
-/** Texts of a configuration file that other parts know how to judge. */
+/** Schemas for texts of a configuration file that other files parse. */
 import { z } from "zod";
 import type { Parsed } from "../values.ts";
 
@@ -6,7 +6,7 @@ export function text(meaning: string): z.ZodString {
   return z.string({ error: "must be text; put it in quotation marks" }).describe(meaning);
 }
 
-/** Text that another part of the configuration knows how to judge. */
+/** A text that another file of the configuration parses. */
 export function judged(meaning: string, faultOf: (value: string) => string | null): z.ZodString {
   return text(meaning).superRefine((value, issues) => {
     const fault = faultOf(value);

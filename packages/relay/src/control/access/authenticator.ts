@@ -1,4 +1,4 @@
-/** Tells who a credential belongs to: the owner's token, a member's, or the cookie of a session. */
+/** Finds who a credential belongs to: the owner's token, a member's token, or the cookie of a session. */
 import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { sha256 } from "../../admission/token.ts";
@@ -12,7 +12,7 @@ import { secretIn, Sessions } from "./sessions.ts";
 export interface AuthenticatorParts {
   /** `MILLRACE_ADMIN_TOKEN`; null where only members may come in. */
   readonly adminToken: () => string | null;
-  /** Asked at every request, so that a change of a member counts at once and on every relay of a database. */
+  /** The authenticator asks the store at every request, so that a change of a member takes effect at once, on every relay of a database. */
   readonly members: {
     memberById(id: string): Promise<Member | null>;
     memberBySha256(sha256: string): Promise<Member | null>;
@@ -32,13 +32,13 @@ export class Authenticator {
     this.#parts = parts;
   }
 
-  /** Who sent this. Only `Authorization: Bearer` and the cookie carry a credential; where both are there, the former counts. */
+  /** Who sent the request. Only `Authorization: Bearer` and the cookie carry a credential; if both are there, the former counts. */
   async identify(request: IncomingMessage, address: string, nowMs: number): Promise<Caller | Refusal> {
     const { authorization, cookie } = request.headers;
     if (authorization === undefined) {
       const secret = secretIn(cookie);
       if (secret === null) return this.#unknown("key_missing");
-      // Not counted: a session that ended is no guess, and to guess one is hopeless.
+      // Do not count this as a failed attempt: an ended session is no guess, and guessing one is hopeless.
       return (await this.#ofSession(secret, address, nowMs)) ?? this.#unknown("key_invalid");
     }
     const token = /^Bearer\s+(\S+)\s*$/i.exec(authorization)?.[1] ?? "";
@@ -46,7 +46,7 @@ export class Authenticator {
     return who instanceof Refusal ? who : { ...who, address, session: null };
   }
 
-  /** Whose token this is. What is refused is counted, and who was refused too often has to wait, whatever the token. */
+  /** Whose token this is. It counts refusals; an address that was refused too often must wait, whatever its token. */
   async recognise(token: string, address: string, nowMs: number): Promise<Who | Refusal> {
     const wait = this.#failed.waitOf(address, nowMs);
     if (wait !== null)

@@ -7,13 +7,13 @@ import { Refusal } from "../http/refusal.ts";
 import type { ControlRoute } from "../http/route.ts";
 
 export interface GateParts {
-  /** The relay listens on loopback: only loopback names may stand in `Host`, so that no web page can reach it by a name of its own. */
+  /** True if the relay listens on loopback. Then `Host` must be a loopback name, so that no web page can reach the relay by a name of its own. */
   readonly isLoopback: boolean;
   /** Where a request comes from, as far as it can be trusted. */
   readonly addressOf: (request: IncomingMessage) => string;
 }
 
-/** A route is reached with its caller; those that anyone may ask have none. */
+/** The caller of an admitted request; null for a route that needs no credential. */
 export type Admitted =
   | { readonly ok: true; readonly caller: Caller | null; readonly address: string }
   | { readonly ok: false; readonly refusal: Refusal };
@@ -23,7 +23,7 @@ const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i;
 export class Authorizer {
   readonly #parts: GateParts;
   readonly #authenticator: Authenticator;
-  /** The routes of each address, by what the address looks like. */
+  /** The routes by the pattern of their address. */
   readonly #places: readonly { readonly pattern: RegExp; readonly routes: ReadonlyMap<string, ControlRoute> }[];
 
   constructor(routes: readonly ControlRoute[], authenticator: Authenticator, parts: GateParts) {
@@ -63,7 +63,7 @@ function mayUse(caller: Caller, route: ControlRoute): boolean {
   return route.roles !== "anyone" && route.roles.includes(caller.role);
 }
 
-/** An id is a word: what is not one reaches no handler. */
+/** An id is a word. Other text reaches no handler. */
 function patternOf(path: string): RegExp {
   return new RegExp(`^${path.replaceAll(".", String.raw`\.`).replace("{id}", String.raw`\w{1,64}`)}$`);
 }

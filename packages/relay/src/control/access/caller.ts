@@ -21,7 +21,7 @@ export interface Caller {
 /** A person who can open the data directory can already change everything in it, so the command acts as the owner. */
 export const COMMAND: Caller = { role: "owner", actor: "command", name: "command", accountId: null, address: null, session: null };
 
-/** May this caller know of an account and of what belongs to it? Everything else is unknown to it, as if it were not there. */
+/** Whether this caller may know of an account and of what belongs to it. All else looks to the caller as if it did not exist. */
 export function maySee(caller: Caller, accountId: string): boolean {
   return caller.role !== "member" || caller.accountId === accountId;
 }

@@ -11,7 +11,7 @@ interface Count {
 }
 
 export class FailedAttempts {
-  /** The one whose window ends first stands first. */
+  /** In the order in which their windows end. */
   readonly #counts = new Map<string, Count>();
 
   /** Seconds until this address may try again, or null when it may now. */

@@ -18,14 +18,14 @@ export interface Member {
   readonly revokedAt: number | null;
 }
 
-/** A new member with the token that is shown now and never again. */
+/** Makes a member and its token. The relay shows the token now and never again. */
 export function newMember(name: string, role: Role, accountId: string | null, createdAt: number): { token: string; member: Member } {
   const token = newToken(PREFIX);
   const id = `mem_${randomBytes(10).toString("hex")}`;
   return { token, member: { id, name, role, accountId, sha256: tokenHash(token), hint: hintOf(token), createdAt, revokedAt: null } };
 }
 
-/** Could this be a member's token? What could not is never looked up. */
+/** Whether a text can be a member's token. Only such a text is looked up. */
 export function isMemberToken(text: string): boolean {
   return isTokenOf(PREFIX, text);
 }

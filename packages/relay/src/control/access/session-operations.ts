@@ -45,7 +45,7 @@ export class SessionOperations {
     return { actor: who.actor, name: who.name, role: who.role, account_id: who.accountId, expires_at: isoOf(endsAtMs) };
   }
 
-  /** Who am I? Without a session there is no end to say. */
+  /** Shows who the caller is. Without a session there is no time when it ends. */
   show({ actor, name, role, accountId, session }: Caller): SessionView {
     const endsAtMs = session === null ? null : this.#authenticator.sessions.endOf(session);
     return { actor, name, role, account_id: accountId, expires_at: isoOf(endsAtMs) };

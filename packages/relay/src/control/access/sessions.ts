@@ -1,4 +1,4 @@
-/** Sessions behind the cookie: in the memory of this process, bounded in time and number, gone when it ends. */
+/** Keeps the sessions of cookies in the memory of this process, bounded in time and number. They end with the process. */
 import { HOUR_MS } from "@millrace/wire/duration";
 import { randomBytes } from "node:crypto";
 import { sha256 } from "../../admission/token.ts";
@@ -11,7 +11,7 @@ const COOKIE = "millrace_session";
 const COOKIE_PATTERN = /(?:^|;\s*)millrace_session=([\w-]{43})(?=;|$)/;
 
 interface Session {
-  /** `owner`, or the id of a member. Who that is now is asked at each request. */
+  /** `owner`, or the id of a member. Each request looks up who that is now. */
   readonly actor: string;
   readonly endsAtMs: number;
 }
@@ -20,7 +20,7 @@ export class Sessions {
   /** By the hash of the secret, oldest first. */
   readonly #sessions = new Map<string, Session>();
 
-  /** A new session. The oldest ones of the same actor, and of all, make room. */
+  /** Opens a session. If there are too many, the oldest of the same actor, and of all, end. */
   open(actor: string, nowMs: number): { readonly secret: string; readonly endsAtMs: number } {
     this.#sweep(nowMs);
     const own = [...this.#sessions].filter(([, session]) => session.actor === actor);
@@ -68,7 +68,10 @@ export function secretIn(cookies: string | undefined): string | null {
   return COOKIE_PATTERN.exec(cookies ?? "")?.[1] ?? null;
 }
 
-/** `Set-Cookie`: unseen by scripts, sent by no other site, to the control plane alone. An empty secret takes it back. */
+/**
+ * The `Set-Cookie` header. Scripts cannot read the cookie, other sites cannot send it, and it goes to the control plane alone.
+ * An empty secret deletes it.
+ */
 export function sessionCookie(secret: string, isSecure: boolean): string {
   const seconds = secret === "" ? 0 : LIFETIME_MS / 1000;
   return `${COOKIE}=${secret}; Path=/admin; HttpOnly; SameSite=Strict; Max-Age=${seconds}${isSecure ? "; Secure" : ""}`;

@@ -96,7 +96,7 @@ async function build(
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
-    // A session says that it sends JSON where it sends nothing, too.
+    // A browser session also says that it sends JSON when it sends no body.
     if (request.method === "DELETE" && body.length === 0) return done(null, undefined);
     const fault = bodyFault(body as Buffer);
     if (fault !== null) done(fault);
@@ -135,7 +135,7 @@ function serve(
   });
 }
 
-/** What a body holds that the control plane does not read. */
+/** Why the control plane does not accept a body, or null. */
 function bodyFault(body: Buffer): Refusal | null {
   const scan = scanJson(body, BODY_LIMITS);
   if (scan.fault === null) return isUtf8(body) ? null : new Refusal("invalid_json", "The body is not valid UTF-8.");

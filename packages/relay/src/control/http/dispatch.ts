@@ -17,7 +17,7 @@ export async function dispatch(operations: Operations, method: Method, target: s
   throw new Refusal("route_unknown", "There is nothing at this address.");
 }
 
-/** What stands where the route has its id; empty where it has none, null where the paths differ. */
+/** The text at the place of the route's id; empty if the route has no id, null if the paths differ. */
 function idIn(route: readonly string[], path: readonly string[]): string | null {
   let id = "";
   const isSame =

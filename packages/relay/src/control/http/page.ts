@@ -34,7 +34,7 @@ export function pageShape<S extends z.ZodType>(
 /** How a place is written into a cursor, and read again. */
 interface Place<P> {
   write(place: P): string;
-  /** Null for what never was a cursor. */
+  /** Null for a text that is no cursor. */
   read(text: string): P | null;
 }
 
@@ -59,7 +59,7 @@ export const USAGE_PLACE: Place<UsagePlace> = {
   },
 };
 
-/** The slice that a page needs: one row more than it shows. */
+/** The slice that a page reads: one row more than it shows, to know whether more follow. */
 export function sliceOf<P>(wish: PageQuery, place: Place<P>): { readonly after: P | null; readonly limit: number } {
   if (wish.cursor === undefined) return { after: null, limit: wish.limit + 1 };
   const text = Buffer.from(wish.cursor, "base64url").toString("utf8");
@@ -80,7 +80,7 @@ export function pageOf<T, P, S>(
   return { data: shown.map(show), next: rows.length > wish.limit && last !== undefined ? cursorOf(place.write(placeOf(last))) : null };
 }
 
-/** The same of a list that is in memory. */
+/** A page of a list that is in memory. */
 export function pageOfList<T extends { readonly id: string }, S>(all: readonly T[], wish: PageQuery, show: (item: T) => S): Page<S> {
   const from = wish.cursor === undefined ? 0 : all.findIndex((item) => cursorOf(item.id) === wish.cursor) + 1;
   if (wish.cursor !== undefined && from === 0) throw new Refusal("invalid_request", "This cursor is of no page: begin without one.");

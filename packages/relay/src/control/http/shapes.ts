@@ -41,14 +41,14 @@ export function tokensShape<S extends z.ZodType>(count: S): Record<(typeof TOKEN
   return Object.fromEntries(TOKENS.map((name) => [name, count])) as Record<(typeof TOKENS)[number], S>;
 }
 
-/** Without the members that were not said. */
+/** The object without its undefined members. */
 export function present<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
     [K in keyof T]: Exclude<T[K], undefined>;
   };
 }
 
-/** Nothing of this id, or nothing that the caller may know of: both look the same. */
+/** The refusal for an id that does not exist or that the caller may not know of. Both look the same. */
 export function unknownId(kind: string, id: string): Refusal {
   return new Refusal("route_unknown", `There is no ${kind} ${id}: the list of ${kind}s shows what there is.`);
 }

@@ -27,7 +27,7 @@ export const AccountChange = z.strictObject({
   name: name.optional(),
   tier: z.string().nullable().optional(),
   status: z.enum(STATUSES).optional(),
-  /** How far below zero its balance may be taken by use; of accounts that pay. */
+  /** How far below zero requests may take the balance of an account that pays. */
   floor: z
     .string()
     .regex(/^(?:0(?:\.0{1,9})?|-\d{1,12}(?:\.\d{1,9})?)$/, { error: "write USD as decimal text, 0 or less, such as -0.50" })
@@ -43,7 +43,7 @@ export const AccountShape = z.strictObject({
   created_at: time,
 });
 
-/** With what its maker should know, where there is anything. */
+/** With warnings for its maker, if there are any. */
 export const NewAccountShape = AccountShape.extend({ warnings: z.array(z.string()).optional() });
 
 type AccountView = z.output<typeof AccountShape>;
@@ -112,7 +112,7 @@ export class Accounts {
     return after;
   }
 
-  /** The floor is the wallet's: it is set in the transaction of the rest. */
+  /** The floor belongs to the wallet, so the ledger sets it in the same transaction. */
   async #store(caller: Caller, note: Note, before: Account, account: Account, floor: string | undefined): Promise<void> {
     const write = { kind: "account", account, before } as const;
     const whyNot: WhyNot = async () => (await this.#clashOf(account)()) ?? (await this.#overtaken(before));
@@ -122,7 +122,7 @@ export class Accounts {
     await this.#parts.changes.ask(caller, note, { kind: "set_wallet", accountId: account.id, floorNanos: read.value }, [write], whyNot);
   }
 
-  /** What was asked for in the same moment, here or at another relay, is found by the database alone. */
+  /** Only the database sees a request that another caller or relay made at the same time. */
   #clashOf(account: Account): WhyNot {
     return async () => {
       const clash = await this.#parts.store.accountClash(account);
@@ -136,7 +136,7 @@ export class Accounts {
     return this.#parts.accounts.get(before.id) === before ? null : new Overtaken();
   }
 
-  /** Null where there is none, or none that the caller may know of. */
+  /** The account, or null if there is none or the caller may not know of it. */
   get(caller: Caller, id: string): Account | null {
     return maySee(caller, id) ? (this.#parts.accounts.get(id) ?? null) : null;
   }

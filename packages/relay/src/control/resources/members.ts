@@ -30,7 +30,7 @@ export const MemberShape = z.strictObject({
   created_at: time,
   revoked_at: time.nullable(),
 });
-/** With the token, for the only time. */
+/** With the token, which no other answer has. */
 export const NewMemberShape = MemberShape.extend({ token: z.string() });
 
 type MemberView = z.output<typeof MemberShape>;
@@ -83,7 +83,7 @@ export class Members {
     return this.#update(caller, "member.change", member, changed);
   }
 
-  /** Its token and its sessions end with it. Revoking twice keeps the first time. */
+  /** Revokes a member, with its token and its sessions. A second call changes nothing: the time of the first one stays. */
   revoke(caller: Caller, id: string): Promise<MemberView> {
     return untilFirst(() => this.#revoke(caller, id));
   }
@@ -117,7 +117,7 @@ export class Members {
   }
 }
 
-/** Another role than `member` loses the account by itself. */
+/** A member that gets another role than `member` loses its account. */
 function accountAfter(member: Member, wish: z.output<typeof MemberChange>): string | null {
   if (wish.account_id !== undefined) return wish.account_id;
   return (wish.role ?? member.role) === "member" ? member.accountId : null;

@@ -93,7 +93,7 @@ export class Money {
     return { ...balance };
   }
 
-  /** Gives credit. The reference is its own: the same request again changes nothing and gets the same answer. */
+  /** Gives credit. The reference makes it repeatable: the same request again changes nothing and gets the same answer. */
   async grant(caller: Caller, id: string, wish: z.output<typeof Grant>): Promise<BalanceView> {
     const { amountNanos, isClosed } = this.#payable(caller, id, wish.amount);
     const { reason: why, reference: own, expires_at: expiresAtMs } = wish;
@@ -115,7 +115,7 @@ export class Money {
     return shown(balances);
   }
 
-  /** Moves a balance up or down by hand, below nothing too. */
+  /** Moves a balance up or down by hand. It may go below zero. */
   async adjust(caller: Caller, id: string, wish: z.output<typeof Adjustment>): Promise<BalanceView> {
     const { amountNanos: deltaNanos, isClosed } = this.#payable(caller, id, wish.amount);
     const { reason: why, reference: own } = wish;

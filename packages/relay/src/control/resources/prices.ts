@@ -86,13 +86,13 @@ export function listPrices({ book, models }: Pricing, wish: PageQuery, nowMs: nu
   return pageOfList([...prices.toSorted(order), ...costs.toSorted(order)], wish, (named) => named.show());
 }
 
-/** Models that accounts that pay are refused, in a sentence; nothing where the configuration is not known. */
+/** A sentence that names the models which are refused to accounts that pay; empty if the configuration is not known. */
 export function unpricedWarnings(pricing: Pricing | null): string[] {
   const names = pricing === null ? [] : modelsWithoutPrice(pricing.book, pricing.models, Date.now());
   return names.length === 0 ? [] : [`Accounts that pay are refused these models, which have no price: ${names.join(", ")}`];
 }
 
-/** The owner's own versions win; where they say nothing the first route's cost with the markup holds. */
+/** The owner's own versions win. Where there is none, the price is the first route's cost with the markup. */
 function priceOf(book: PriceBook, { name, routes }: PricedModel, nowMs: number): PriceView {
   const own = book.prices.get(name) ?? [];
   const [first] = routes;

@@ -1,4 +1,4 @@
-/** What became of requests: their rows, attempts and receipts. Prompts and answers are in none of them. */
+/** How requests ended: their rows, attempts and receipts. None of them holds a prompt or an answer. */
 import { money, moneyOrNull } from "@millrace/wire/money-json";
 import { isoOf } from "../../basics/iso-time.ts";
 import * as z from "zod";
@@ -152,7 +152,7 @@ export class Requests {
   }
 }
 
-/** What upstreams cost us is not the customer's to know. */
+/** Customers may not see what upstreams cost the owner. */
 function shownRequest(caller: Caller, row: StoredRequest): z.output<typeof RequestShape> {
   return {
     id: row.id,

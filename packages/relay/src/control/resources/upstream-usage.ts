@@ -25,7 +25,7 @@ export const UpstreamUsageShape = z.strictObject({
   upstream: z.string(),
   upstream_model: z.string(),
   attempts: z.number().int(),
-  /** Attempts that the upstream may have worked on, and bill, although it told no usage. */
+  /** Attempts that the upstream may bill although it reported no usage. */
   without_usage: z.number().int(),
   ...tokensShape(z.number().int()),
   ...moneyOrNullShape("cost"),
@@ -57,7 +57,7 @@ export class UpstreamUsage {
     );
   }
 
-  /** A query for each day: these sums are made from rows, and no query may keep the others waiting for long. */
+  /** Runs one query for each day. The store computes these sums from rows, and no query may delay the others for long. */
   async #slice(wish: z.output<typeof UpstreamUsageQuery>, firstMs: number, toMs: number): Promise<DaySum[]> {
     const { after, limit } = sliceOf(wish, USAGE_PLACE);
     const rows: DaySum[] = [];

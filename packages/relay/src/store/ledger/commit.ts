@@ -36,7 +36,7 @@ export type AttachedWrites = readonly (readonly Write[] | undefined)[];
 /**
  * Answers in the order of the operations, after COMMIT.
  * @throws when the connection is lost: then the outcome is unknown, and the same operations may be asked again.
- * @throws {RowsLocked} when a part or all of it is not done because of a lock; see `ledger-locked.ts`.
+ * @throws {RowsLocked} when a part or all of it is not done because of a lock; see `locked-ledger.ts`.
  */
 export function* commitBatch(
   settings: CommitSettings,

@@ -98,12 +98,12 @@ export class PostgresLedger {
     }
   }
 
-  /** What is wrong in the books; see `ledger-audit.ts`. */
+  /** What is wrong in the books; see `ledger/audit.ts`. */
   async audit(): Promise<Breach[]> {
     return await this.read(auditLedger());
   }
 
-  /** Runs reads outside of a transaction, such as those of `ledger-read.ts`. */
+  /** Runs reads outside of a transaction, such as those of `ledger/read.ts`. */
   async read<T>(sql: Sql<T>): Promise<T> {
     return await this.#line.run(() => sql);
   }

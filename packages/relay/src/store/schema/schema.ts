@@ -147,7 +147,7 @@ type Step = ByDialect;
 
 /**
  * What requests of a rare end or status are found by. A whole answer, which most are, stands in none of them and costs nothing; a
- * question has to say that it asks for no such, see the requests in `control-queries.ts`.
+ * question has to say that it asks for no such, see the requests in `queries/control.ts`.
  */
 const UNUSUAL_ENDS = `
   CREATE INDEX requests_end ON requests(end_reason, at, id) WHERE end_reason <> 'complete';

@@ -23,12 +23,12 @@ export class SqliteLedger {
     return this.#runner.run(commitBatch({ now: this.#now }, seat, operations, attachedWrites));
   }
 
-  /** What is wrong in the books; see `ledger-audit.ts`. */
+  /** What is wrong in the books; see `ledger/audit.ts`. */
   audit(): Breach[] {
     return this.read(auditLedger());
   }
 
-  /** Runs reads outside of a transaction, such as those of `ledger-read.ts`. */
+  /** Runs reads outside of a transaction, such as those of `ledger/read.ts`. */
   read<T>(sql: Sql<T>): T {
     return this.#runner.run(sql);
   }
