@@ -2,7 +2,7 @@
 import { backoffMs } from "@millrace/policy/retry-budget";
 import { passedOver } from "@millrace/policy/plan";
 import type { Plan, PlannedAttempt, SkippedRoute } from "@millrace/policy/plan";
-import type { CallOutcome, Health, Permit, Refused } from "../upstream/health.ts";
+import type { CallOutcome, Health, Permit, NoPermit } from "../upstream/health.ts";
 import type { Caller } from "../upstream/in-flight.ts";
 import type { AttemptReport } from "./attempt.ts";
 import type { AttemptOutcome } from "./body-reader.ts";
@@ -34,7 +34,7 @@ export async function runFallback({ attempts }: Plan, parts: FallbackParts): Pro
 }
 
 /** One upstream; again only when it is the only one and no connection stood. */
-async function tryUpstream(planned: PlannedAttempt, isOnly: boolean, parts: FallbackParts): Promise<AttemptReport | Refused> {
+async function tryUpstream(planned: PlannedAttempt, isOnly: boolean, parts: FallbackParts): Promise<AttemptReport | NoPermit> {
   const { health, caller, cancellation } = parts;
   let report: AttemptReport | null = null;
   for (let retries = 0; ; retries++) {

@@ -23,7 +23,7 @@ export interface Permit {
 }
 
 /** Why there is no permit. */
-export interface Refused {
+export interface NoPermit {
   readonly refused: SlotRefusal;
 }
 
@@ -80,7 +80,7 @@ export class Health {
   }
 
   /** A permit for one call of this caller, or why there is none. A request's first call earns a part of a retry. */
-  admit(upstream: string, caller: Caller, now: number, isRetry: boolean): Permit | Refused {
+  admit(upstream: string, caller: Caller, now: number, isRetry: boolean): Permit | NoPermit {
     const health = this.#byName.get(upstream);
     const refused = refusalBy(health, caller);
     if (health === undefined || refused !== null) return { refused: refused ?? { reason: "full" } };
