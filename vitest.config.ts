@@ -1,3 +1,4 @@
+import "./scripts/strip.js";
 import { defineConfig } from "vitest/config";
 
 /** See `packages/relay/bin/runtime.js`, which sets the same from inside where no such flag can be given. */

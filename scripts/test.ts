@@ -1,5 +1,4 @@
 /** `npm test [-- --long] [FILTER...]`: all tests; `--long` adds those that take minutes, in their full sizes. */
-import "./strip.js";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 

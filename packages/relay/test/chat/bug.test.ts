@@ -39,7 +39,7 @@ const uncaught: unknown[] = [];
 const onUncaught = (error: unknown): void => void uncaught.push(error);
 
 beforeAll(async () => {
-  shop = await Shop.open("1000.00", { text: "one two three four five six" }, { hold: "sliding" });
+  shop = await Shop.start("1000.00", { text: "one two three four five six" }, { hold: "sliding" });
   process.on("uncaughtExceptionMonitor", onUncaught);
   process.on("unhandledRejection", onUncaught);
 });

@@ -1,15 +1,14 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { call, MESSAGES } from "../support/call.ts";
-import { startRelay } from "../support/start-relay.ts";
+import { relayForTest } from "../support/start-relay.ts";
 import type { RelaySetup, TestRelay } from "../support/start-relay.ts";
 import { until } from "../simulator/raw-client.ts";
 import type { Scenario } from "../../src/simulator/scenario.ts";
 
 let relay: TestRelay;
-afterEach(() => relay.close());
 
 async function start(upstreams: RelaySetup["upstreams"], more: Partial<RelaySetup> = {}): Promise<TestRelay> {
-  return (relay = await startRelay({ upstreams, ...more }));
+  return (relay = await relayForTest({ upstreams, ...more }));
 }
 
 /** The stated deadline is 250 ms; the rest is room for a busy machine. */

@@ -1,13 +1,12 @@
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { call, errorOf, MESSAGES, readStream } from "../support/call.ts";
-import { startRelay } from "../support/start-relay.ts";
+import { relayForTest } from "../support/start-relay.ts";
 import type { RelaySetup, TestRelay } from "../support/start-relay.ts";
 
 let relay: TestRelay;
-afterEach(() => relay.close());
 
 async function start(upstreams: RelaySetup["upstreams"], more: Partial<RelaySetup> = {}): Promise<TestRelay> {
-  return (relay = await startRelay({ upstreams, ...more }));
+  return (relay = await relayForTest({ upstreams, ...more }));
 }
 
 test("a stream of the same dialect arrives byte for byte, and its row says how it went", async () => {

@@ -1,17 +1,16 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { admit } from "../../src/admission/authorize.ts";
 import { newKeyRecord } from "../../src/admission/keys.ts";
 import { networkFault } from "../../src/basics/network.ts";
 import { call, errorOf, MESSAGES } from "../support/call.ts";
 import type { Answer } from "../support/call.ts";
-import { ADMIN_TOKEN, startRelay } from "../support/start-relay.ts";
+import { ADMIN_TOKEN, relayForTest } from "../support/start-relay.ts";
 import type { TestRelay } from "../support/start-relay.ts";
 
 let relay: TestRelay;
 beforeEach(async () => {
-  relay = await startRelay({ upstreams: { a: { simulator: { scenario: { text: "yes" } } } } });
+  relay = await relayForTest({ upstreams: { a: { simulator: { scenario: { text: "yes" } } } } });
 });
-afterEach(() => relay.close());
 
 type Json = Record<string, unknown>;
 

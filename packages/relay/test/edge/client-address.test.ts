@@ -1,16 +1,9 @@
 import type { IncomingMessage } from "node:http";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { isInNetworks, networkList } from "../../src/basics/network.ts";
 import { clientAddress } from "../../src/edge/client-address.ts";
 import { call } from "../support/call.ts";
-import { ADMIN_TOKEN, startRelay } from "../support/start-relay.ts";
-import type { TestRelay } from "../support/start-relay.ts";
-
-let relay: TestRelay | null = null;
-afterEach(async () => {
-  await relay?.close();
-  relay = null;
-});
+import { ADMIN_TOKEN, relayForTest } from "../support/start-relay.ts";
 
 const from = (remoteAddress: string, forwarded?: string): IncomingMessage =>
   ({ socket: { remoteAddress }, headers: forwarded === undefined ? {} : { "x-forwarded-for": forwarded } }) as unknown as IncomingMessage;
@@ -35,7 +28,7 @@ test.each([
   [[], 403],
   [["127.0.0.1"], 200],
 ])("a key's address list sees the forwarded address behind trusted proxies alone: %j", async (proxies, status) => {
-  relay = await startRelay({ upstreams: { a: {} }, trustedProxies: proxies });
+  const relay = await relayForTest({ upstreams: { a: {} }, trustedProxies: proxies });
   const made = await call(relay, {
     path: "/admin/api/keys",
     body: { addresses: ["198.51.100.0/24"] },

@@ -1,17 +1,16 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { call, errorOf, MESSAGES } from "../support/call.ts";
 import { DATABASES } from "../support/databases.ts";
-import { startRelay } from "../support/start-relay.ts";
+import { relayForTest } from "../support/start-relay.ts";
 import type { TestRelay } from "../support/start-relay.ts";
 
 let relay: TestRelay;
-afterEach(() => relay.close());
 
 describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
   const ask = (model: string): ReturnType<typeof call> => call(relay, { body: { model, messages: MESSAGES } });
 
   test("a model name with a control character is refused, and every other one reaches the books as it was sent", async () => {
-    relay = await startRelay({ upstreams: { a: {} }, database: await newDatabase() });
+    relay = await relayForTest({ upstreams: { a: {} }, database: await newDatabase() });
     for (const character of ["\0", "\u0001", "\t", "\r", "\n", "\u001b", "\u007f", "\u0085", "\u009f"]) {
       const answer = await ask(`a${character}b`);
       expect([answer.status, errorOf(answer)]).toMatchObject([400, { code: "invalid_request", param: "model" }]);

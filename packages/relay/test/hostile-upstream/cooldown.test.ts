@@ -1,16 +1,15 @@
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { RawAnswer } from "../../src/simulator/scenario.ts";
 import type { SeenRequest } from "../../src/simulator/seen-request.ts";
 import { call, errorOf, MESSAGES, readStream } from "../support/call.ts";
-import { startRelay } from "../support/start-relay.ts";
+import { relayForTest } from "../support/start-relay.ts";
 import type { RelaySetup, TestRelay } from "../support/start-relay.ts";
 import { gauge } from "./guards.ts";
 
 let relay: TestRelay;
-afterEach(() => relay.close());
 
 async function start(upstreams: RelaySetup["upstreams"]): Promise<void> {
-  relay = await startRelay({ upstreams });
+  relay = await relayForTest({ upstreams });
 }
 
 const QUOTA =

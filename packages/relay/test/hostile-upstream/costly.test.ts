@@ -1,19 +1,12 @@
 import { connect } from "node:net";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { bodyOf, chatRequest, listenRaw } from "../simulator/raw-client.ts";
 import { call, errorOf, MESSAGES } from "../support/call.ts";
 import { freePort } from "../support/free-port.ts";
 import { startRelayProcess } from "../support/relay-process.ts";
 import { connectingTo, startSilentPort } from "../support/silent-port.ts";
-import { startRelay } from "../support/start-relay.ts";
-import type { TestRelay } from "../support/start-relay.ts";
+import { relayForTest } from "../support/start-relay.ts";
 import { startSimulator } from "../../src/simulator/simulator.ts";
-
-let relay: TestRelay | null = null;
-afterEach(async () => {
-  await relay?.close();
-  relay = null;
-});
 
 test("one event of thousands of tool calls holds nobody up", async () => {
   const calls = Array.from({ length: 10_000 }, (_, i) => ({ id: `call_${i}`, type: "function", function: { name: "f", arguments: "" } }));
@@ -25,7 +18,7 @@ test("one event of thousands of tool calls holds nobody up", async () => {
     choices: [{ index: 0, delta: { tool_calls: calls }, finish_reason: null }],
   };
   const body = Buffer.from(`data: ${JSON.stringify(event)}\n\ndata: [DONE]\n\n`);
-  relay = await startRelay({
+  const relay = await relayForTest({
     upstreams: { a: { simulator: { scenario: { raw: { headers: { "content-type": "text/event-stream" }, body, end: "clean" } } } } },
   });
   const startedAt = performance.now();
@@ -63,7 +56,7 @@ test("a request body in single bytes costs memory by its size, not by its pieces
 });
 
 test("a plain answer in single bytes passes whole", { timeout: 30_000 }, async () => {
-  relay = await startRelay({
+  const relay = await relayForTest({
     upstreams: { a: { simulator: { scenario: { text: "y".repeat(200_000), chunking: "whole", fault: { kind: "tiny-chunks" } } } } },
   });
   const answer = await call(relay, { body: { model: "m", messages: MESSAGES } });
@@ -78,7 +71,7 @@ test(
   async () => {
     const port = await freePort();
     const first = await startSimulator({ port, scenario: { text: "from a", fault: { kind: "close-idle", when: "reuse" } } });
-    relay = await startRelay({
+    const relay = await relayForTest({
       upstreams: { a: { baseUrl: first.url, timeouts: { connectMs: 500 } }, b: { simulator: { scenario: { text: "from b" } } } },
     });
     expect((await call(relay, { body: { model: "m", messages: MESSAGES } })).headers["x-millrace-upstream"]).toBe("a");
@@ -98,7 +91,7 @@ test(
 
 test("an answer that breaks while it waits behind another one on its connection is told to its client", async () => {
   let count = 0;
-  relay = await startRelay({
+  const relay = await relayForTest({
     upstreams: {
       a: {
         simulator: {

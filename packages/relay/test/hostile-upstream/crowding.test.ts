@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import type { SeenRequest } from "../../src/simulator/seen-request.ts";
 import { call, errorOf, MESSAGES, readStream } from "../support/call.ts";
 import type { Answer } from "../support/call.ts";
-import { startRelay } from "../support/start-relay.ts";
+import { relayForTest } from "../support/start-relay.ts";
 import type { RelaySetup, TestRelay } from "../support/start-relay.ts";
 import { eventually, gauge } from "./guards.ts";
 import { chunked, startRawUpstream } from "./raw-upstream.ts";
@@ -11,13 +11,12 @@ import type { RawUpstream } from "./raw-upstream.ts";
 let relay: TestRelay;
 let raw: RawUpstream | null = null;
 afterEach(async () => {
-  await relay.close();
   await raw?.close();
   raw = null;
 });
 
 async function start(upstreams: RelaySetup["upstreams"]): Promise<void> {
-  relay = await startRelay({ upstreams });
+  relay = await relayForTest({ upstreams });
 }
 
 function ask(word: string, signal?: AbortSignal): Promise<Answer> {

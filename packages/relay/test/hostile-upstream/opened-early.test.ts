@@ -1,14 +1,13 @@
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { call, errorOf, readStream } from "../support/call.ts";
-import { startRelay } from "../support/start-relay.ts";
+import { relayForTest } from "../support/start-relay.ts";
 import type { RelaySetup, TestRelay } from "../support/start-relay.ts";
 
 let relay: TestRelay;
-afterEach(() => relay.close());
 
 /** The status leaves before any upstream has said something. */
 async function start(upstreams: RelaySetup["upstreams"]): Promise<void> {
-  relay = await startRelay({ upstreams, streamTimes: { openAfterMs: 100, keepAliveMs: 100 } });
+  relay = await relayForTest({ upstreams, streamTimes: { openAfterMs: 100, keepAliveMs: 100 } });
 }
 
 const SLOW_TO_FAIL = { timeouts: { firstEventMs: 500 }, simulator: { scenario: { fault: { kind: "hang" } } } } as const;

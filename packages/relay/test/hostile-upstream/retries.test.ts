@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import type { Fault } from "../../src/simulator/fault.ts";
 import { call, errorOf, MESSAGES, readStream } from "../support/call.ts";
 import { freePort } from "../support/free-port.ts";
-import { startRelay } from "../support/start-relay.ts";
+import { relayForTest } from "../support/start-relay.ts";
 import type { RelaySetup, TestRelay } from "../support/start-relay.ts";
 import { eventually } from "./guards.ts";
 import { chunked, startRawUpstream } from "./raw-upstream.ts";
@@ -11,13 +11,12 @@ import type { RawUpstream } from "./raw-upstream.ts";
 let relay: TestRelay;
 let raw: RawUpstream | null = null;
 afterEach(async () => {
-  await relay.close();
   await raw?.close();
   raw = null;
 });
 
 async function start(upstreams: RelaySetup["upstreams"]): Promise<void> {
-  relay = await startRelay({ upstreams });
+  relay = await relayForTest({ upstreams });
 }
 
 const GOOD = chunked([

@@ -7,15 +7,14 @@ import type { Scenario } from "../../src/simulator/scenario.ts";
 import { chatRequest, until } from "../simulator/raw-client.ts";
 import { call, errorOf, readStream } from "../support/call.ts";
 import type { Answer } from "../support/call.ts";
-import { startRelay } from "../support/start-relay.ts";
+import { relayForTest } from "../support/start-relay.ts";
 import type { RelaySetup, TestRelay } from "../support/start-relay.ts";
 
 let relay: TestRelay;
 const sockets: Socket[] = [];
 
-afterEach(async () => {
+afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  await relay.close();
 });
 
 /** One who may call. */
@@ -78,7 +77,7 @@ function script(seen: { readonly bodyText: string }): Partial<Scenario> {
 }
 
 async function start(upstream: Partial<RelaySetup["upstreams"][string]>): Promise<void> {
-  relay = await startRelay({ upstreams: { a: { simulator: { script }, ...upstream } } });
+  relay = await relayForTest({ upstreams: { a: { simulator: { script }, ...upstream } } });
 }
 
 describe("the bound of an upstream", { timeout: 60_000 }, () => {
@@ -181,7 +180,7 @@ describe("the bound of an upstream", { timeout: 60_000 }, () => {
   });
 
   test("of a fallback is its own: what a dead upstream leaves over does not drown it, and others still get in", async () => {
-    relay = await startRelay({
+    relay = await relayForTest({
       upstreams: {
         dead: { timeouts: { firstEventMs: 300 }, simulator: { scenario: { fault: { kind: "hang" } } } },
         a: { inFlightMax: 12, simulator: { script } },

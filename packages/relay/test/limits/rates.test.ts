@@ -1,18 +1,17 @@
 import OpenAI7 from "openai7";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { durationText } from "@millrace/wire/duration";
 import { until } from "../simulator/raw-client.ts";
 import { call, errorOf, MESSAGES } from "../support/call.ts";
 import type { Answer } from "../support/call.ts";
-import { startRelay } from "../support/start-relay.ts";
+import { relayForTest } from "../support/start-relay.ts";
 import type { RelaySetup, TestRelay } from "../support/start-relay.ts";
 import { customer, gauge, tierForAll, tiers } from "./tiers.ts";
 
 let relay: TestRelay;
-afterEach(() => relay.close());
 
 async function start(limits: RelaySetup["limits"], upstream: RelaySetup["upstreams"][string] = {}): Promise<void> {
-  relay = await startRelay({ upstreams: { a: upstream }, limits });
+  relay = await relayForTest({ upstreams: { a: upstream }, limits });
 }
 
 const PLAIN = { model: "m", messages: MESSAGES };

@@ -1,9 +1,8 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { errorOf, MESSAGES, readStream } from "../support/call.ts";
 import { DOLLAR, Shop } from "./shop.ts";
 
 let shop: Shop;
-afterEach(() => shop.close());
 
 /** Two dollars for a thousand tokens of output. */
 const OUTPUT_NANOS = 2_000_000n;

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { OnDisconnect } from "../../src/config/config.ts";
 import type { Scenario } from "../../src/simulator/scenario.ts";
 import { until } from "../simulator/raw-client.ts";
@@ -7,7 +7,6 @@ import { DATABASES } from "../support/databases.ts";
 import { costOf, DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
-afterEach(() => shop.close());
 
 const DRAIN: OnDisconnect = { mode: "drain", forMs: 5_000, bytesMax: 1_000_000 };
 /** What the upstream bills when it runs to its end: 12 tokens in, 30 out. */

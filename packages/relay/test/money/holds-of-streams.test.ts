@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { until } from "../simulator/raw-client.ts";
 import { errorOf, readStream } from "../support/call.ts";
 import type { Answer } from "../support/call.ts";
@@ -6,7 +6,6 @@ import { DATABASES } from "../support/databases.ts";
 import { costOf, DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
-afterEach(() => shop.close());
 
 describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
   test("a running stream notes every second what its death would cost, never more than its hold", { timeout: 30_000 }, async () => {

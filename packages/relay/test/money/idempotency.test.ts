@@ -1,11 +1,10 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { until } from "../simulator/raw-client.ts";
 import { errorOf } from "../support/call.ts";
 import { DATABASES } from "../support/databases.ts";
 import { DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
-afterEach(() => shop.close());
 
 const named = (key: string): object => ({ headers: { "idempotency-key": key } });
 

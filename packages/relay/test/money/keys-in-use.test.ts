@@ -1,6 +1,6 @@
 import { request } from "node:http";
 import { parseUsd } from "@millrace/wire/money";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { until } from "../simulator/raw-client.ts";
 import { call, errorOf, readStream } from "../support/call.ts";
 import { DATABASES } from "../support/databases.ts";
@@ -8,7 +8,6 @@ import { ADMIN_TOKEN } from "../support/start-relay.ts";
 import { costOf, DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
-afterEach(() => shop.close());
 
 describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
   test("revoking a key cuts its streams within a second, and what they delivered is charged", async () => {

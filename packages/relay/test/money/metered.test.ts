@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Scenario } from "../../src/simulator/scenario.ts";
 import { until } from "../simulator/raw-client.ts";
 import { call, errorOf, readStream } from "../support/call.ts";
@@ -8,7 +8,6 @@ import { credit } from "../ledger/operations.ts";
 import { costOf, DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
-afterEach(() => shop.close());
 
 describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
   const open = async (credit: string, scenario: Partial<Scenario>, more: Parameters<typeof Shop.open>[2] = {}): Promise<Shop> =>

@@ -1,11 +1,10 @@
 /** Answers that fail before any output, in every way that upstreams know: nothing is charged, and nothing stays set aside. */
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Fault } from "../../src/simulator/fault.ts";
 import { startRawUpstream } from "../hostile-upstream/raw-upstream.ts";
 import { DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
-afterEach(() => shop.close());
 
 const TEXT = "one two three four five six";
 const SHORT = { firstEventMs: 300, payloadIdleMs: 300, transportIdleMs: 300, totalMs: 1_000 };

@@ -1,7 +1,7 @@
 /** Promises about money that hang on time: what was agreed when a request began holds until it ends. */
 import { readWrittenPrice } from "@millrace/policy/price-written";
 import OpenAI7 from "openai7";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { withId } from "../../src/prices/id.ts";
 import { tierForAll } from "../limits/tiers.ts";
 import { call, errorOf, readStream } from "../support/call.ts";
@@ -9,7 +9,6 @@ import { DATABASES } from "../support/databases.ts";
 import { DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
-afterEach(() => shop.close());
 
 type Price = Parameters<typeof readWrittenPrice>[0];
 

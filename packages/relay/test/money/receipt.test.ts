@@ -1,12 +1,11 @@
 import { readFileSync } from "node:fs";
 import { readWrittenPrice } from "@millrace/policy/price-written";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { withId } from "../../src/prices/id.ts";
 import { DATABASES } from "../support/databases.ts";
 import { DOLLAR, Shop, SMALL } from "./shop.ts";
 
 let shop: Shop;
-afterEach(() => shop.close());
 
 describe.each(Object.entries(DATABASES))("on %s", (_name, newDatabase) => {
   test("a receipt shows tokens, price, arithmetic and transfers, and they add up", async () => {

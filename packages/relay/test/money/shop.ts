@@ -1,7 +1,7 @@
 /** A relay with an account that pays, for tests about money. */
 import { costNanos, priceIn } from "@millrace/policy/price";
 import { readWrittenPrice } from "@millrace/policy/price-written";
-import { expect } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { withId } from "../../src/prices/id.ts";
 import type { Scenario } from "../../src/simulator/scenario.ts";
 import { call, MESSAGES } from "../support/call.ts";
@@ -58,8 +58,15 @@ export class Shop {
     this.keyId = String(made["id"]);
   }
 
-  /** @param credit in USD; `0` is none. */
-  static async open(
+  /** Opens one that is closed when the running test is over. @param credit in USD; `0` is none. */
+  static async open(...setup: Parameters<typeof Shop.start>): Promise<Shop> {
+    const shop = await Shop.start(...setup);
+    onTestFinished(() => shop.close());
+    return shop;
+  }
+
+  /** Opens one that the caller closes. @param credit in USD; `0` is none. */
+  static async start(
     credit: string,
     scenario: Partial<Scenario>,
     more: Partial<Omit<RelaySetup, "upstreams">> & {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { onTestFinished } from "vitest";
 import { DEFAULT_ACCOUNT } from "../../src/admission/accounts.ts";
 import { newKeyRecord } from "../../src/admission/keys.ts";
 import { ensureDefaultAccount } from "../../src/admission/default-account.ts";
@@ -72,6 +73,7 @@ export interface TestRelay {
   query(sql: string): Promise<Record<string, unknown>[]>;
   /** Waits for the row number `count` of requests (1 = the first). */
   row(count?: number): Promise<Record<string, string | number | null>>;
+  /** Stops it and removes its directory; a second call waits for the first. */
   close(): Promise<void>;
 }
 
@@ -83,6 +85,14 @@ const TIMEOUTS: Upstream["timeouts"] = {
   totalMs: 60_000,
 };
 
+/** Starts a relay that is closed when the running test is over, however it ends. */
+export async function relayForTest(setup: RelaySetup): Promise<TestRelay> {
+  const relay = await startRelay(setup);
+  onTestFinished(() => relay.close());
+  return relay;
+}
+
+/** Starts a relay that the caller closes: for all the tests of a file, say. */
 export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   const dataDir = setup.dataDir ?? mkdtempSync(join(tmpdir(), "millrace-test-"));
   const database = setup.database ?? SQLITE;
@@ -187,13 +197,18 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     },
-    close: async () => {
+    close: once(async () => {
       await app.stop({ delayMs: 0, drainMs: 0 });
       await Promise.all(Object.values(simulators).map((simulator) => simulator.close()));
       await books.close();
-      if (setup.dataDir === undefined) rmSync(dataDir, { recursive: true });
-    },
+      if (setup.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
+    }),
   };
+}
+
+function once(act: () => Promise<void>): () => Promise<void> {
+  let acting: Promise<void> | null = null;
+  return () => (acting ??= act());
 }
 
 /** Integers that fit as numbers, as most tests write them. */
