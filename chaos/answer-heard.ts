@@ -1,4 +1,4 @@
-/** What a client makes of the bytes it got, by a reading of its own. */
+/** What a client understands of the bytes that it received. It reads them in its own way, not in the relay's. */
 
 /** How an answer ended for the client. */
 type Ending =
@@ -8,7 +8,7 @@ type Ending =
   | "refused"
   /** An error event in the stream. */
   | "broken"
-  /** HTTP ended it well, and yet it is neither whole nor says that it is not. */
+  /** HTTP ended well, but the answer is not whole and does not say so. */
   | "silent"
   /** The connection was lost. */
   | "cut";
@@ -33,7 +33,7 @@ export function hear({ status, body, isWhole }: Bytes, isStream: boolean): Heard
 
 function hearStream(body: string, isWhole: boolean): Heard {
   let text = "";
-  // What comes after the last blank line is no event yet.
+  // Bytes after the last blank line are no event yet.
   for (const block of body.split("\n\n").slice(0, -1)) {
     const data = block
       .split("\n")

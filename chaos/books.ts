@@ -1,4 +1,4 @@
-/** What the database says after all, read by plain SQL that both databases understand. */
+/** What the database holds at the end, read by plain SQL that both databases understand. */
 
 export type Query = (sql: string) => Promise<Record<string, unknown>[]>;
 

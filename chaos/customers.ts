@@ -59,7 +59,7 @@ export class Customers {
     this.#orders = new Orders(drawFrom(seed, "orders"));
   }
 
-  /** Asks until the life is over; resolves when the last answer has ended. */
+  /** Sends requests until the life is over; resolves when the last answer has ended. */
   async live(life: Life): Promise<void> {
     const workers = this.#customers.flatMap((customer) => Array.from({ length: customer.workers }, () => this.#work(customer, life)));
     await Promise.all(workers);
@@ -108,7 +108,7 @@ export class Customers {
   }
 }
 
-/** When a client leaves: so long after it asked, or so long after the first bytes. */
+/** When a client leaves: this long after its request, or this long after the first bytes. */
 class Leaving {
   readonly #controller = new AbortController();
   readonly #afterMs: number;
@@ -166,7 +166,7 @@ async function send(
   try {
     return await answer;
   } catch (error) {
-    // The relay is dead, or we have left: both are what this is about. Anything else is a bug here.
+    // The relay is dead, or the client has left; the trial expects both. Anything else is a bug of the trial.
     const code = (error as NodeJS.ErrnoException).code ?? "";
     if (["ECONNREFUSED", "ECONNRESET", "EPIPE", "ABORT_ERR"].includes(code)) return null;
     throw error;

@@ -1,4 +1,4 @@
-/** The database dies under the relay, which lives through it, or dies in it too and finds on its disk what it could not store. */
+/** Kills the database under the relay. The relay survives, or dies too and then finds on its disk what it could not store. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { drawInteger } from "../packages/relay/src/simulator/draw.ts";
 import type { TestPostgres } from "../packages/relay/test/support/postgres.ts";

@@ -13,7 +13,7 @@ const RELAYS = 3;
 /** In the first cycle of a round all die; in the next ones a relay dies for good. */
 const ROUND = 60;
 const FOR_GOOD = [2, 3];
-/** A relay is dead for so long before it, or another one, starts in its place. */
+/** How long a relay is dead before it, or another one, starts in its place. */
 const ABSENT_MS = [0, 600] as const;
 /**
  * The others take a relay for dead when its lease, of 30 s, is over, they themselves have had the database for as long, and
@@ -48,7 +48,7 @@ async function killAll(scene: Scene): Promise<void> {
   for (let at = 0; at < RELAYS; at++) await scene.start(at);
 }
 
-/** The first is left alone: one must have lived long enough to take another for dead. */
+/** The first relay is not killed: one must live long enough to declare another one dead. */
 async function killOne(scene: Scene, newHome: string | null): Promise<void> {
   const at = drawInteger(scene.draw, 1, RELAYS - 1);
   const relay: RelayProcess | undefined = scene.relays[at];

@@ -1,4 +1,4 @@
-/** The relay dies under requests, again and again, and now and then once more while it starts. */
+/** Kills the relay under requests again and again, and now and then once more while it starts. */
 import { assertAlive } from "./scene.ts";
 import type { Scene } from "./scene.ts";
 

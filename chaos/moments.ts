@@ -13,13 +13,13 @@ export type Moment =
   /** A credit was asked for. */
   | "credit";
 
-/** To draw from: what was promised with `[DONE]` is the first that must not be lost. */
+/** The moments to draw from. `done` is there twice, because what the relay promised with `[DONE]` must not be lost. */
 export const MOMENTS: readonly Moment[] = ["asked", "finish", "done", "done", "credit"];
 
 export class Moments {
   #waiting: { readonly moment: Moment; readonly act: () => void } | null = null;
 
-  /** Does `act` so long after the next such moment (0: before anything else happens), or after `withinMs` without one. */
+  /** Calls `act` this long after the next such moment (0: before anything else happens), or after `withinMs` if there is none. */
   async at(moment: Moment, afterMs: number, withinMs: number, act: () => void): Promise<void> {
     let isDone = false;
     await new Promise<void>((resolve) => {

@@ -17,7 +17,7 @@ interface Stand {
 /** With several relays a hold begins and ends for the others so much later than it says: its transaction waits for theirs. */
 const AMONG_PEERS_MS = 1_500;
 
-/** All that is wrong with the keys of a trial. */
+/** Judges the Idempotency-Keys of a trial. */
 export function judgeKeys(records: Records): Finding[] {
   const keyed = records.books.holds.filter((hold) => hold.idempotencyKey !== null);
   const stands = Map.groupBy(
@@ -44,7 +44,7 @@ function standOf(records: Records, hold: HoldRow): Stand {
   const openUntil = hold.closedAt ?? Number.POSITIVE_INFINITY;
   const isKept = hold.state === "settled" || (hold.state === "recovered" && (hold.charged ?? 0n) + hold.writtenOff > 0n);
   const correction = records.corrections.get(hold.id);
-  // A plain answer that was not sent costs nothing in the end, and its key is free again.
+  // A plain answer that was not sent costs nothing in the end, so its key is free again.
   const isFreed = correction?.cost === 0n && records.tries.get(number)?.[0]?.isStream === false;
   const until = !isKept ? openUntil : isFreed ? correction.createdAt : Number.POSITIVE_INFINITY;
   return { hold, number, from: hold.createdAt, openUntil, until };
@@ -74,7 +74,7 @@ function judgeCalls(records: Records, stands: readonly Stand[], asked: readonly 
   });
 }
 
-/** A refusal for the key's sake names something that has the key. */
+/** A refusal because of the key must name a request that has the key. */
 function judgeTry(stands: readonly Stand[], { number, code, ending, sentAt, endedAt }: Asked, slackMs: number): Finding[] {
   if (ending !== "refused") return [];
   const isDuring = (from: number, until: number): boolean => from <= endedAt + CLOCK_SLACK_MS && until >= sentAt - slackMs;

@@ -13,12 +13,12 @@ import { priceOf } from "./tariff.ts";
 import type { Tokens } from "./tariff.ts";
 import type { Call } from "./upstream.ts";
 
-/** What a relay had sent before it was killed may take effect so much later. */
+/** What a relay sent before it was killed may take effect this much later, in milliseconds. */
 const DEATH_SLACK_MS = 1_000;
-/** At least so much is left of a lease of 30 s that is renewed every 10 s. */
+/** At least this much is left of a lease of 30 s that is renewed every 10 s, in milliseconds. */
 const LEASE_LEFT_MS = 19_000;
 
-/** All that is wrong. Empty: money is exact. */
+/** Everything that is wrong; empty if money is exact. */
 export function judge(evidence: Evidence, books: Books): Finding[] {
   const records = new Records(evidence, books);
   const court = new Court(records);
@@ -102,7 +102,7 @@ class Court {
     for (const hold of this.#records.holdsOf(asked)) {
       if (this.#records.corrections.has(hold.id)) continue;
       const said = `request ${asked.number} (${hold.id}) was put aside to be settled later, and`;
-      // One that was ended in the middle, because its hold could not grow, is told so before that is settled.
+      // If the relay ended a stream because its hold could not grow, it told the client before it settled.
       const isWhole = asked.text === this.#records.callOf(hold)?.text;
       const mayBe = isWhole ? ["settled"] : ["settled", "recovered"];
       if (!mayBe.includes(hold.state)) this.#find("lost", `${said} is ${hold.state}`);
@@ -215,7 +215,7 @@ class Court {
       this.#find("wrong recovery", `hold ${hold.id} counts ${hold.inputTokens} and ${hold.outputTokens} tokens, which is too many`);
   }
 
-  /** Only the dead are recovered, and by others only when their lease is over. */
+  /** A relay recovers only holds of dead relays, and holds of another relay only after that relay's lease. */
   #judgeDeath(hold: HoldRow): void {
     const closedAt = hold.closedAt ?? 0;
     const isOf = ({ node, at }: Death): boolean => hold.node.endsWith(node) && at >= hold.createdAt - DEATH_SLACK_MS && at <= closedAt;

@@ -14,7 +14,7 @@ export interface Order {
   readonly key: string | null;
 }
 
-/** How it went, as far as that says whether to ask again. */
+/** The result, as far as it decides whether to ask again. */
 interface Outcome {
   readonly ending: string;
   readonly code: string | null;
@@ -24,7 +24,7 @@ interface Outcome {
 const FIRST_NUMBER = 4_000;
 const STREAMS = 0.75;
 const KEYED = 0.4;
-/** Of those with a key that were answered. */
+/** The share of answered requests with a key that are sent again. */
 const ASKED_AGAIN = 0.2;
 const ASKED_OTHERWISE = 0.2;
 /** A worker asks again, where there is something to ask again, this often. */
@@ -32,7 +32,7 @@ const OLD_FIRST = 0.5;
 /** Each sliding request has a body of a size of its own; the first is larger than any body without filling. */
 const FIRST_SIZE = 600;
 const SIZE_STEP = 2;
-/** Who is refused with these has nothing to ask for any more. */
+/** A request that is refused with one of these codes is not repeated. */
 const FINAL = ["stream_lost", "idempotency_mismatch", "insufficient_credits"];
 
 export class Orders {
@@ -51,7 +51,7 @@ export class Orders {
     return old ?? this.#make(customer, null);
   }
 
-  /** Remembers what is to be asked again, or under the same key by mistake. */
+  /** Remembers what to send again, or what to send under the same key by mistake. */
   note(customer: Customer, order: Order, outcome: Outcome): void {
     if (order.key === null || (outcome.ending === "refused" && FINAL.includes(outcome.code ?? ""))) return;
     const chance = this.#draw();

@@ -12,7 +12,7 @@ export interface Credit {
   readonly reference: string;
   readonly accountId: string;
   readonly nanos: bigint;
-  /** Confirmed; otherwise nobody knows, and it may have been given. */
+  /** True if the relay confirmed the credit; else it may or may not have been given. */
   isConfirmed: boolean;
   /** How often it was asked for. */
   tries: number;
@@ -23,9 +23,9 @@ const RICH = "1000000.00";
 /** Runs out in a short trial. */
 const POOR = "15.000000001";
 const DROP = "0.000000123";
-/** Soon covers what a stream begins with and not what it grows to. */
+/** Soon covers only the beginning of a stream, not what it grows to. */
 const TIGHT = "5.000000001";
-/** What lets one who has spent it all ask a little longer, but not for the longest answers. */
+/** A floor below zero: an account that has spent everything may ask a little longer, but not for the longest answers. */
 const ALLOWANCE = "0.400000123";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -34,7 +34,7 @@ export class Owner {
   readonly credits: Credit[] = [];
   readonly #moments: Moments;
   #turn = 0;
-  /** What is given again and again. */
+  /** The small credit that is given again and again. */
   #drops: readonly { readonly accountId: string; readonly usd: string }[] = [];
 
   constructor(moments: Moments) {
@@ -111,7 +111,7 @@ export class Owner {
     if (answer !== null) credit.isConfirmed = true;
   }
 
-  /** Null where it is not known what became of it. */
+  /** Null if it is unknown whether the credit was given. */
   async #ask(relay: Pick<RelayProcess, "port">, path: string, body: object): Promise<Json | null> {
     const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
     try {

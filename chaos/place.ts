@@ -1,4 +1,4 @@
-/** Where the relay of a trial keeps its books, and how to read them behind its back. */
+/** Where the relay of a trial keeps its books, and how the trial reads them without the relay. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ export interface Place {
   slow(delayMs: number | null): () => void;
   query: Query;
   audit(): Promise<readonly Breach[]>;
-  /** Leaves neither a server nor a directory. */
+  /** Ends the server and removes the directory. */
   close(): Promise<void>;
 }
 

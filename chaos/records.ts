@@ -65,7 +65,7 @@ export class Records {
     return hold.mode === "sliding" ? (this.#bySize.get(prompt) ?? 0) : output;
   }
 
-  /** What a hold cost in the end. */
+  /** The final charge of a hold. */
   costOf(hold: HoldRow): bigint {
     return (hold.charged ?? 0n) + (this.corrections.get(hold.id)?.delta ?? 0n);
   }

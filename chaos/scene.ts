@@ -20,9 +20,9 @@ import type { TrialPlan } from "./trial-plan.ts";
 import type { Upstream } from "./upstream.ts";
 
 const LOAD_MS = [250, 1_300] as const;
-/** A kill waits so long for the moment it was meant for. */
+/** A kill waits this long for its moment. */
 const MOMENT_WITHIN_MS = 400;
-/** Half of those kills come so much later at most. */
+/** Half of those kills come later, by at most this much. */
 const JITTER_MS = 4;
 const PEACE_MS = 700;
 const BACK_WITHIN_MS = 30_000;
@@ -30,13 +30,13 @@ const BACK_WITHIN_MS = 30_000;
 const EMBEDDED = "embedded";
 
 export class Scene {
-  /** What was seen to be wrong while it ran. */
+  /** What was found to be wrong during the trial. */
   readonly findings: Finding[] = [];
   readonly deaths: Deaths = { underLoad: 0, ofAll: 0, slowed: 0, startingUp: 0, inOutage: 0 };
   readonly place: Place;
   readonly plan: TrialPlan;
   readonly draw: Draw;
-  /** Those that run, and the last of those that are dead, each in its place. */
+  /** The relays that run, and for each place the last one that died. */
   readonly relays: RelayProcess[] = [];
   readonly #moments: Moments;
   readonly #upstream: Upstream;
@@ -65,7 +65,7 @@ export class Scene {
     this.#customers = new Customers(await this.#owner.open(await this.start()), this.plan.seed, this.#moments);
   }
 
-  /** Leaves no process. */
+  /** Ends every process of the trial. */
   async end(): Promise<void> {
     for (const relay of this.relays.filter(isAlive)) await relay.close();
   }
@@ -116,12 +116,12 @@ export class Scene {
     return { life, load: Promise.all([this.#customers?.live(life), this.#owner.live(life)]) };
   }
 
-  /** So long that there is something to lose. */
+  /** Long enough that there is something to lose. */
   async underLoad(): Promise<void> {
     await sleep(drawInteger(this.draw, ...LOAD_MS));
   }
 
-  /** Does it now, or at one of the moments at which most is at stake. */
+  /** Kills now, or at one of the moments of `moments.ts`. */
   async atSomeMoment(act: () => void): Promise<void> {
     const moment = [null, ...MOMENTS][drawInteger(this.draw, 0, MOMENTS.length)] ?? null;
     if (moment === null) act();

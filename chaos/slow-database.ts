@@ -1,6 +1,6 @@
 /**
- * The database is slow rather than dead: its answers come late, or for seconds not at all, so that settlements are put aside,
- * and are stored by then or not. Now and then the relay dies meanwhile.
+ * Makes the database slow: its answers come late, or for seconds not at all. So the relay puts settlements aside, and the database
+ * may or may not have stored them by then. Now and then the trial kills the relay meanwhile.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { drawInteger } from "../packages/relay/src/simulator/draw.ts";

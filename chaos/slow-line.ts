@@ -6,9 +6,9 @@ import { freePort } from "../packages/relay/test/support/free-port.ts";
 
 export interface SlowLine {
   readonly port: number;
-  /** From now on each piece takes so long; what it returns makes the line quick again. */
+  /** From now on each piece takes this long. @returns a function that makes the line quick again. */
   delay(ms: number): () => void;
-  /** From now on nothing arrives; what it returns lets all of it go on. */
+  /** From now on nothing arrives. @returns a function that lets everything go on. */
   stall(): () => void;
   close(): Promise<void>;
 }

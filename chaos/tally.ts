@@ -1,4 +1,4 @@
-/** How much happened in a trial, so that a reader sees that its verdict was not cheap, and what must have happened at least. */
+/** Counts what happened in a trial, so that a reader sees what its verdict is worth, and says what must have happened at least. */
 import type { Books, HoldRow } from "./books.ts";
 import type { Asked } from "./customers.ts";
 import type { Evidence } from "./records.ts";
@@ -84,7 +84,7 @@ function lateOf({ asked, calls, deaths }: Evidence, books: Books): Tally {
   };
 }
 
-/** What came of Idempotency-Keys. */
+/** The results of Idempotency-Keys. */
 function keysOf(asked: Evidence["asked"], books: Books): Tally {
   const keyed = asked.filter(({ key }) => key !== null);
   const refused = (code: string): readonly Asked[] => keyed.filter((one) => one.ending === "refused" && one.code === code);
@@ -114,7 +114,7 @@ function hasGrown({ mode, model, amount }: HoldRow): boolean {
   return mode === "sliding" && tokensHeld(model, amount).output > WINDOW;
 }
 
-/** Where fewer were seen than this, the trial has proved nothing. */
+/** If fewer were seen than this, the trial has proved nothing. */
 export function missing(tally: Tally, kill: Kill, cycles: number): string[] {
   return Object.entries({ ...leastOf(cycles), ...leastWhen(kill, cycles) })
     .filter(([name, least]) => (tally[name] ?? 0) < least)

@@ -24,7 +24,7 @@ export interface Verdict {
   readonly seconds: number;
   readonly tally: Tally;
   readonly findings: readonly Finding[];
-  /** What did not happen often enough for the rest to mean something. */
+  /** What did not happen often enough. If this is not empty, the trial proves nothing. */
   readonly missing: readonly string[];
 }
 
@@ -35,7 +35,7 @@ const ACTS: Readonly<Record<Kill, (scene: Scene) => Promise<void>>> = {
   none: slowDatabase,
 };
 
-/** Runs a trial on a place of its own. Its records and the books stay for who wants to look at them. */
+/** Runs a trial on a place of its own, and returns its records and the books with the verdict. */
 export async function runTrial(place: Place, plan: TrialPlan): Promise<{ verdict: Verdict; evidence: Evidence; books: Books }> {
   const startedAt = performance.now();
   const moments = new Moments();

@@ -18,7 +18,7 @@ export interface Call {
   /** What it reports, if it reports. */
   readonly tokens: Tokens;
   readonly reportsUsage: boolean;
-  /** All that it means to say. */
+  /** The whole text that it intends to send. */
   readonly text: string;
   readonly fault: Fault["kind"] | null;
 }
@@ -53,7 +53,7 @@ export async function startUpstream(seed: number, moments: Moments): Promise<Ups
   return { url: simulator.url, calls, close: () => simulator.close() };
 }
 
-/** 0 for a call that none of our clients can have caused. */
+/** The number; 0 for a call that no client of the trial can have caused. */
 function numberOf(request: SeenRequest): number {
   const body = request.json;
   const number = typeof body === "object" && body !== null && "max_tokens" in body ? body.max_tokens : 0;
@@ -80,7 +80,7 @@ function planCall(number: number, isLong: boolean, draw: Draw): { call: Call; sc
       fault,
       usage: reportsUsage ? usage : "never",
       ratePerSecond: isLong ? 400 : drawInteger(draw, 60, 600),
-      // So long that there always are some under way when something happens.
+      // Long enough that some are always under way when something happens.
       plainMs: drawInteger(draw, 0, PLAIN_MS_MAX),
       ttftMs: draw() < 0.1 ? drawInteger(draw, 200, 700) : drawInteger(draw, 0, 30),
     },

@@ -75,7 +75,7 @@ export function findColumns(names: ReadonlySet<string>): UsageColumns {
   return Object.fromEntries((Object.keys(NAMES) as UsageRole[]).map((role) => [role, find(role)])) as Record<UsageRole, readonly string[]>;
 }
 
-/** Every name that would do for a role. */
+/** Every name that is accepted for a role. */
 export function namesOf(role: UsageRole): readonly string[] {
   return NAMES[role].flat();
 }

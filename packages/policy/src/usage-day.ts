@@ -36,7 +36,7 @@ export function dateOf(text: string): string | null {
 
 interface Instant {
   readonly ms: number;
-  /** Midnight in another zone than UTC: the start of somebody else's day. */
+  /** Midnight in another zone than UTC, where a day of that zone begins. */
   readonly isForeignMidnight: boolean;
 }
 

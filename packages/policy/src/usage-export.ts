@@ -14,24 +14,24 @@ export interface ExportLine {
   readonly day: string;
   readonly model: string;
   readonly tokens: Readonly<Record<TokenCount, bigint>>;
-  /** In 1e-18 USD. */
+  /** Amount in 1e-18 USD. */
   readonly costAtto: bigint;
 }
 
 export interface UsageExport {
   /** One for each day and model, in that order. */
   readonly lines: readonly ExportLine[];
-  /** What the file tells; the rest stands as 0 and means nothing. */
+  /** The numbers that the file has; the others are 0 and mean nothing. */
   readonly counts: readonly TokenCount[];
   readonly hasCost: boolean;
-  /** For people: what of the file was left out. */
+  /** What was left out of the file, for people. */
   readonly notes: readonly string[];
 }
 
 /** A fault is worded to follow the file's name. */
 export type ExportReading = UsageExport | { readonly fault: string };
 
-/** A row, or a sum of rows, before its parts are put together. Null is what no row told. */
+/** A row, or a sum of rows, before its parts are put together. A number is null if no row had it. */
 type Sums = Record<UsagePart | "cost", bigint | null>;
 
 interface Cell {
@@ -40,7 +40,7 @@ interface Cell {
   readonly sums: Sums;
 }
 
-/** Where each row is of one kind of tokens, a row of this type counts something else. */
+/** If each row has one kind of tokens, a row of this type counts something else. */
 const NOT_TOKENS = /^(?:request_count|requests|num_model_requests)$/i;
 const COST_PLACES = 18;
 const NAMES_TOLD_MAX = 60;
@@ -80,7 +80,7 @@ function isTyped(columns: UsageColumns): boolean {
   return USAGE_PARTS.every((part) => columns[part].length === 0) && columns.type.length > 0 && columns.amount.length > 0;
 }
 
-/** Why the columns cannot be understood, with the names that would do; null when they can. */
+/** Why the columns cannot be understood, with the names that would be accepted; null if they can. */
 function misfitOf(table: UsageTable, columns: UsageColumns): string | null {
   const twice = Object.values(columns)
     .flat()
@@ -170,7 +170,7 @@ function countOf(text: string): bigint | undefined {
   return digits === undefined ? undefined : BigInt(digits);
 }
 
-/** Decimal text in USD as 1e-18 USD. Digits behind that are cut: they are noise of somebody's floats. */
+/** Decimal text in USD as 1e-18 USD. Further digits are cut: they are noise of floating-point numbers. */
 function attoOf(text: string): bigint | null {
   const [, sign, whole = "", fraction = "", exponent = "0"] =
     /^([+-]?)(\d{1,18})(?:\.(\d{1,40}))?(?:[eE]([+-]?\d{1,2}))?$/.exec(text) ?? [];

@@ -5,14 +5,14 @@ import { columnName } from "./usage-columns.ts";
 export interface UsageRow {
   /** For people: `line 3`. */
   readonly place: string;
-  /** What is empty or null is not in it. */
+  /** Empty and null values are left out. */
   readonly cells: ReadonlyMap<string, string>;
 }
 
 export interface UsageTable {
   /** Names as {@link columnName} makes them, in the order of the file. */
   readonly names: ReadonlySet<string>;
-  /** Names that stand there more than once. */
+  /** Names that occur more than once. */
   readonly twice: ReadonlySet<string>;
   readonly rows: readonly UsageRow[];
 }
@@ -121,11 +121,11 @@ function asWritten(source: string): string {
   return source;
 }
 
-/** What is gathered from a document on the way down. */
+/** What is collected on the way down a document. */
 interface Gathering {
   readonly names: Set<string>;
   readonly rows: UsageRow[];
-  /** The last page said that more follow. */
+  /** True if the last page said that more follow. */
   hasMore: boolean;
   isTooDeep: boolean;
 }

@@ -79,7 +79,7 @@ export async function serve(given: Config, source: RevisionSource, print: (line:
   }
 }
 
-/** Accounts that pay are refused models without a price: better said at the start than found out by a customer. */
+/** Accounts that pay are refused models without a price: the start says so, before a customer finds out. */
 function priceWarning(config: Config, app: App): string[] {
   const unpriced = modelsWithoutPrice(config.prices, config.models.values(), Date.now());
   if (unpriced.length === 0 || !app.accounts.list().some((account) => account.isMetered)) return [];

@@ -3,7 +3,7 @@ import { isObject } from "@millrace/wire/json-values";
 
 const CALL_MS = 30_000;
 
-/** Nobody knows whether what was asked is done. */
+/** It is unknown whether the relay did what it was asked. */
 export class Unconfirmed extends Error {}
 
 /** @returns the parsed answer. @throws with a sentence that says what to do, the relay's own where it refuses. */

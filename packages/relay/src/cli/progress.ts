@@ -1,4 +1,4 @@
-/** How far long work is, on standard error: a line that changes on a terminal, now and then a new line elsewhere. */
+/** Shows the progress of long work on standard error: one line that changes on a terminal, or now and then a new line elsewhere. */
 
 const SILENT_MS = 1_000;
 const TERMINAL_EVERY_MS = 100;
@@ -25,7 +25,7 @@ export class Progress {
     this.#isShown = true;
   }
 
-  /** Leaves the terminal's line to what is printed next. */
+  /** Clears the terminal's line for what is printed next. */
   end(): void {
     if (this.#isShown && this.#out.isTTY) this.#out.write("\r\u001B[K");
   }

@@ -82,7 +82,7 @@ async function readFile(path: string): Promise<FileReading> {
   }
 }
 
-/** At most one byte more than is read. */
+/** Reads at most one byte more than the limit. */
 async function bytesOf(path: string): Promise<Buffer | { readonly fault: string }> {
   try {
     const file = await open(path);
@@ -104,7 +104,7 @@ interface Days {
   readonly last: string;
 }
 
-/** What was asked for, else what the file is about; null when there is nothing between. */
+/** The days that the caller named, else the days of the file; null if there are none. */
 function daysOf(told: UsageExport, { from, to }: ReconcileOptions): Days | null {
   const first = from ?? told.lines[0]?.day ?? to;
   const last = to ?? told.lines.at(-1)?.day ?? from;

@@ -90,7 +90,7 @@ function cellsOf({ compared }: ReconciledLine): Record<string, string> {
   return Object.fromEntries(cells);
 }
 
-/** The number that is off the furthest: `output -0.6%`. */
+/** The number that differs most: `output -0.6%`. */
 function worstOf(compared: readonly Compared[]): string {
   const off = compared.filter(({ difference }) => difference !== 0n);
   const worst = off.toSorted((a, b) => farther(a, b))[0];
@@ -100,7 +100,7 @@ function worstOf(compared: readonly Compared[]): string {
   return `${NAMES[worst.what][0]} ${much ?? `${sign}${percentOf(worst.ppm ?? 0n)}%`}`;
 }
 
-/** What theirs has nothing of is off without a bound. */
+/** A number that they have as 0 is off without a bound. */
 function farther(a: Compared, b: Compared): number {
   const [left, right] = [a, b].map(({ ppm }) => (ppm === null ? Number.MAX_VALUE : Math.abs(Number(ppm))));
   return (right ?? 0) - (left ?? 0);

@@ -38,7 +38,7 @@ export async function runServe(given: ServeOptions): Promise<void> {
     return null;
   });
   if (served === null) return;
-  // Whoever read the start lines may have closed the pipe: what is printed later is lost, and that is all.
+  // The reader of the start lines may have closed the pipe. Then later output is lost, and nothing else happens.
   process.stdout.on("error", () => undefined);
   endOnBug(served.log, () => end(served, { delayMs: 0, drainMs: 0 }));
   process.on("SIGTERM", () => void end(served, loaded.config.shutdown));
