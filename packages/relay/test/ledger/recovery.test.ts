@@ -88,6 +88,15 @@ describe.each(Object.entries(STORES))("%s", (_name, open) => {
     expect(word(late)).toBe("stale_epoch");
   });
 
+  test("a hold that is made, noted and recovered in one batch has a row that says what it was charged", async () => {
+    ledger = await open();
+    await withCredit(ledger, 1_000n);
+    await ledger.commit([hold("r1", 100n), checkpoint("r1", 1, 30n), RECOVER]);
+    expect(must(await ledger.one({ kind: "set_wallet", accountId: "acme" })).balances?.balanceNanos).toBe(970n);
+    const rows = await ledger.query?.("SELECT id, charge_nanos FROM requests");
+    if (rows !== undefined) expect(rows).toEqual([{ id: "r1", charge_nanos: 30n }]);
+  });
+
   test("a charge-back may drive the balance below the floor: no new hold, and running ones are written off where nothing is left", async () => {
     ledger = await open();
     await withCredit(ledger, 100n);

@@ -88,8 +88,9 @@ function writesOf(given: readonly Write[] | undefined, result: Result): readonly
 
 /** Rows of requests whose process died: what is known of them is what their holds say. */
 function recoveredRows(changes: Changes): Write[] {
-  const ended = changes.holds.changed.filter(({ before, after }) => before.state === "open" && after.state === "recovered");
-  return ended.map(({ after }) => ({ kind: "row", row: recoveredRow(after) }));
+  // A hold may have been made in the same batch.
+  const touched = [...changes.holds.added, ...changes.holds.changed.map(({ after }) => after)];
+  return touched.filter(({ state }) => state === "recovered").map((hold) => ({ kind: "row", row: recoveredRow(hold) }));
 }
 
 function recoveredRow(hold: Readonly<Hold>): RequestRow {

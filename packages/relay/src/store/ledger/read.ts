@@ -1,5 +1,5 @@
 /** What people ask of the ledger: a receipt, a statement, and who has credit that expired. Nothing here takes a lock. */
-import type { LedgerReceipt } from "../../ledger/receipt.ts";
+import type { LedgerReceipt } from "../../ledger/state.ts";
 import type { TransferCode } from "../../ledger/state.ts";
 import { CORRECTIONS, HOLDS, LOT_MOVES, TRANSFERS } from "../tables/ledger-shapes.ts";
 import { read, readAmong } from "../sql/sql.ts";
