@@ -10,7 +10,7 @@ import type { RevisionSource } from "./config/revision.ts";
 import { ensureFirstKey } from "./first-key.ts";
 import type { FirstKey } from "./first-key.ts";
 import { modelsWithoutPrice } from "./prices/book.ts";
-import { openWallet } from "./ledger/wallets.ts";
+import { openWallet } from "./ledger/balance.ts";
 import { openLog } from "./insight/log.ts";
 import type { Log } from "./insight/log.ts";
 import { addDemo } from "./simulator/demo.ts";

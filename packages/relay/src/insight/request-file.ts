@@ -1,5 +1,5 @@
 /** All that is stored of one request. */
-import type { LedgerReceipt } from "../ledger/receipt.ts";
+import type { LedgerReceipt } from "../ledger/state.ts";
 import type { AttemptRow, RequestRow } from "./row.ts";
 
 /** A request without its attempts, as the table has it. */

@@ -1,4 +1,4 @@
-/** An account's credit as it is shown. */
+/** An account's wallet, for those who are not the ledger: it is opened, and its credit is shown. */
 import { money } from "@millrace/wire/money-json";
 import type { MoneyMembers } from "@millrace/wire/money-json";
 import type { Balances, Operation, Result } from "./operation.ts";
@@ -29,4 +29,10 @@ export function shownBalance({ accountId, balanceNanos, heldNanos, availableNano
     ...money("held", heldNanos),
     ...money("available", availableNanos),
   };
+}
+
+/** Opens an account's wallet, when it is made and again at each start: opening twice changes nothing. @throws when the ledger does not take it: then the account cannot spend. */
+export async function openWallet(ledger: LedgerPort, accountId: string): Promise<void> {
+  const result = await ledger.ask({ kind: "open_wallet", accountId, floorNanos: 0n });
+  if (!result.ok) throw new Error(`the wallet of ${accountId} did not open: ${result.reason ?? result.code}`);
 }

@@ -178,6 +178,14 @@ export interface LedgerNode {
   leaseUntilMs: number;
 }
 
+/** All that moved for one request. The net charge is what the hold was charged, and the correction's difference. */
+export interface LedgerReceipt {
+  readonly hold: Omit<Hold, "windowIds">;
+  readonly correction: Correction | null;
+  readonly transfers: readonly Transfer[];
+  readonly lotMoves: readonly LotMove[];
+}
+
 type Rows<T> = ReadonlyMap<string, Readonly<T>>;
 
 /**

@@ -5,7 +5,7 @@ import * as z from "zod";
 import { shownPrice } from "../../insight/receipt.ts";
 import { chargedWith, shownCorrection, shownEnd, shownTokens, writtenOffWith } from "../../insight/request-views.ts";
 import type { StoredAttempt, StoredRequest } from "../../insight/request-file.ts";
-import type { LedgerReceipt } from "../../ledger/receipt.ts";
+import type { LedgerReceipt } from "../../ledger/state.ts";
 import { maySee } from "../access/caller.ts";
 import type { Caller } from "../access/caller.ts";
 import { shownTransfer, TransferShape } from "./money.ts";

@@ -4,6 +4,7 @@ import type { Changes, LedgerState } from "../../../src/ledger/state.ts";
 import { applyBatch } from "../../../src/ledger/apply-batch.ts";
 import { MemoryLedger } from "../memory-ledger.ts";
 import { NOON } from "../operations.ts";
+import type { Step } from "./script.ts";
 
 /** Who asks, as its relay knows it. */
 export interface Token {
@@ -30,9 +31,14 @@ export interface BooksPlant {
   readonly written?: (changes: Changes) => Changes;
 }
 
+/** The process that committed is gone, and nothing of the batch is stored. */
+export class Killed extends Error {}
+
 export interface Books {
   nowMs: number;
-  /** Nothing of it is stored when it throws. */
+  /** What is to happen within the next batch, for books that have an inside. */
+  arm?(step: Step): void;
+  /** @throws {Killed} */
   commit(token: Token, operations: readonly Operation[]): readonly Result[];
   readonly state: LedgerState;
 }

@@ -155,7 +155,7 @@ export class Journal {
     const stored = [...state.transfers.values()];
     if (stored.length !== this.#transfers.size) this.#breach("no transfer is lost", `${stored.length} of ${this.#transfers.size}`);
     for (const transfer of stored)
-      if (this.#transfers.get(transfer.id) !== transfer) this.#breach("a transfer stays as it was", transfer.id);
+      if (!isSame(this.#transfers.get(transfer.id), transfer)) this.#breach("a transfer stays as it was", transfer.id);
     for (const wallet of state.wallets.values()) this.#replay(wallet.id, wallet.balanceNanos, state);
     for (const lot of state.lots.values()) this.#judgeLot(lot, state);
     for (const hold of state.holds.values()) this.#judgeHold(hold);
@@ -168,7 +168,7 @@ export class Journal {
   #replay(id: string, balanceNanos: bigint, state: LedgerState): void {
     const own = [...this.#transfers.values()].filter((transfer) => transfer.debit === id || transfer.credit === id);
     let balance = 0n;
-    for (const [at, transfer] of own.entries()) {
+    for (const [at, transfer] of own.toSorted((a, b) => (a.walletSeq ?? 0) - (b.walletSeq ?? 0)).entries()) {
       balance += sideOf(id, transfer.credit, transfer.debit) * transfer.amountNanos;
       if (transfer.balanceAfterNanos !== balance || transfer.walletSeq !== at + 1)
         this.#breach("replaying the transfers gives each balance", transfer.id);
@@ -201,6 +201,11 @@ function windowsOf({ changes }: Commit): readonly Readonly<BudgetWindow>[] {
 
 function isUsable(lot: Readonly<Lot>): boolean {
   return lot.remainingNanos > 0n && lot.expiredAfterHold === null;
+}
+
+function isSame(stored: Transfer | undefined, found: Transfer): boolean {
+  const keys = Object.keys(found) as (keyof Transfer)[];
+  return stored === found || (stored !== undefined && keys.every((key) => stored[key] === found[key]));
 }
 
 function sideOf(account: string, credit: string, debit: string): bigint {

@@ -3,9 +3,10 @@
  * steps instead of timers. What is in memory dies with it; its spool file does not.
  */
 import type { Operation, Result } from "../../../src/ledger/operation.ts";
+import { Killed } from "./books.ts";
 import type { Books, Token } from "./books.ts";
 import type { Oracle } from "./oracle.ts";
-import { voidOf } from "./request.ts";
+import { ORPHAN, voidOf } from "./request.ts";
 import type { Ending, Order, Run } from "./request.ts";
 import type { Fault } from "./script.ts";
 
@@ -134,7 +135,7 @@ export class SimulatedRelay {
     this.ask(ending, (result) => {
       if (result.ok || (this.#plant.believes === true && result.isUnknown === true)) return this.#oracle.ended(ending);
       if (result.code === "hold_unknown") return this.#oracle.lost(run.id);
-      const late = run.order.isStream || ending.kind === "void" ? ending : voidOf(run.id);
+      const late = run.order.isStream ? { ...ending, endReason: "store_unavailable" } : voidOf(run.id);
       this.#oracle.ending(late);
       if (this.#plant.losesSpool !== true) this.spool.push({ ending: late, isAsked: false });
     });
@@ -179,7 +180,7 @@ export class SimulatedRelay {
     if (!this.isAlive) return;
     const batch = this.#queue.splice(0, most);
     const orphans = [...this.#orphans];
-    const voids: Operation[] = orphans.length === 0 ? [] : [{ kind: "renew_lease" }, ...orphans.map(voidOf)];
+    const voids: Operation[] = orphans.length === 0 ? [] : [{ kind: "renew_lease" }, ...orphans.map((id) => voidOf(id, ORPHAN))];
     const operations = [...voids, ...batch.map((waiting) => waiting.operation)];
     if (operations.length === 0) return;
     const results = this.#through(fault, operations);
@@ -199,12 +200,12 @@ export class SimulatedRelay {
     if (fault === "killed-before") this.kill();
     if (fault === "killed-before" || fault === "unsent") return operations.map(() => UNKNOWN);
     if (fault === "refused") return operations.map(() => REFUSED);
-    const results = this.#books.commit(token, operations);
+    const results = this.#commit(token, operations);
     switch (fault) {
       case "lost":
         return operations.map(() => UNKNOWN);
       case "twice":
-        return this.#books.commit(token, operations);
+        return this.#commit(token, operations);
       case "slow":
         return operations.map((operation, at) => (GIVES_UP.has(operation.kind) ? UNKNOWN : (results[at] ?? UNKNOWN)));
       case "killed-after":
@@ -212,6 +213,16 @@ export class SimulatedRelay {
         return results;
       default:
         return results;
+    }
+  }
+
+  #commit(token: Token, operations: readonly Operation[]): readonly Result[] {
+    try {
+      return this.#books.commit(token, operations);
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error;
+      this.kill();
+      return operations.map(() => UNKNOWN);
     }
   }
 }

@@ -24,6 +24,9 @@ export function costOf(ending: Ending): bigint {
   return ending.kind === "settle" ? ending.costNanos : 0n;
 }
 
-export function voidOf(id: string): Ending {
-  return { kind: "void", id, endReason: "store_unavailable" };
+export function voidOf(id: string, endReason = "store_unavailable"): Ending {
+  return { kind: "void", id, endReason };
 }
+
+/** How a hold ends that no request waits for. */
+export const ORPHAN = "orphan";

@@ -72,6 +72,7 @@ export class World {
     if (relay === undefined) return;
     switch (step.kind) {
       case "flush":
+        this.#books.arm?.(step);
         return relay.flush(1 + (step.pick % 8), step.fault);
       case "wait":
         this.#books.nowMs += step.amount;
