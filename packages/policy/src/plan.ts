@@ -37,7 +37,7 @@ export type SkippedRoute = SkipReason & {
 /** Which configuration a plan follows. */
 export interface PlanBasis {
   /** Number of the configuration. */
-  readonly revision: number;
+  readonly revision: number | null;
   /** Side of a migration that the request is on; null outside of migrations. */
   readonly arm: "control" | "candidate" | null;
 }

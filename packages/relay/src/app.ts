@@ -33,6 +33,8 @@ import type { RowStore } from "./insight/row.ts";
 import { PinnedPrices } from "./prices/pinned.ts";
 import type { PriceStore } from "./prices/pinned.ts";
 import { providerOf } from "./provider/registry.ts";
+import { Reloader } from "./reloader.ts";
+import type { ConfigSource } from "./reloader.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { ShutdownSettings } from "./lifecycle.ts";
 import type { Dialer } from "./upstream/dialer.ts";
@@ -48,6 +50,8 @@ const BODY_GRACE_MS = 30_000;
 export interface AppParts {
   /** The configuration that holds at first. */
   readonly snapshot: Snapshot;
+  /** Where others come from while the relay runs. */
+  readonly configuration: ConfigSource;
   readonly rows: RowStore;
   readonly files: RequestFiles;
   readonly prices: PriceStore;
@@ -79,6 +83,7 @@ export interface App {
   readonly metrics: Metrics;
   /** The configuration that holds now, and where another one is swapped in. */
   readonly current: CurrentSnapshot;
+  readonly reloader: Reloader;
   /** Binds and serves. @returns the port. Rejects when the address cannot be bound. */
   listen(): Promise<number>;
   /** Readiness off, then, after the balancer's delay, no new connections; answers may end until `drainMs`, then are stopped. */
@@ -96,7 +101,8 @@ export function buildApp(parts: AppParts): App {
   const hot = buildChat(parts, current, live);
   const access = buildAccess(parts, hot.runs, live);
   const open = new Set<ServerResponse>();
-  const control = lazyControl(controlParts(parts, current, access));
+  const { reloader } = hot;
+  const control = lazyControl(controlParts(parts, current, access, reloader));
   const edge: EdgeParts = { ...buildEdge(parts, current, hot, access, control), notReady: () => lifecycle.notReady() };
   const server = createListener({
     open,
@@ -121,6 +127,7 @@ export function buildApp(parts: AppParts): App {
     ...access,
     metrics: hot.chat.metrics,
     current,
+    reloader,
     listen: () => lifecycle.listen(),
     stop: (settings) => lifecycle.stop(settings),
     hurry: () => lifecycle.hurry(),
@@ -137,6 +144,7 @@ interface HotPath {
   readonly runs: Runs;
   readonly limiter: Limiter;
   readonly dialer: Dialer;
+  readonly reloader: Reloader;
 }
 
 function buildChat(parts: AppParts, current: CurrentSnapshot, live: LiveKeys): HotPath {
@@ -150,7 +158,9 @@ function buildChat(parts: AppParts, current: CurrentSnapshot, live: LiveKeys): H
     rowsWaiting: () => rows.waiting,
     upstreams: () => health.report(performance.now()),
     limits: () => limiter.report(),
+    configuration: () => reloader,
   });
+  const reloader = new Reloader({ ...parts.configuration, current, metrics, log });
   const pins = new PinnedPrices(parts.prices);
   const chat: ChatParts = {
     providerOf,
@@ -167,7 +177,7 @@ function buildChat(parts: AppParts, current: CurrentSnapshot, live: LiveKeys): H
     onBug: (requestId, error) => log.trouble(`bug in ${requestId}: ${errorStack(error)}`),
   };
   const runs = new Runs(chat);
-  return { chat, runs, limiter, dialer };
+  return { chat, runs, limiter, dialer, reloader };
 }
 
 function buildAccess(parts: AppParts, runs: Runs, live: LiveKeys): Pick<App, "accounts" | "keys"> {
@@ -206,8 +216,9 @@ function buildEdge(
   };
 }
 
-function controlParts(parts: AppParts, current: CurrentSnapshot, access: Pick<App, "accounts" | "keys">): ControlParts {
+function controlParts(parts: AppParts, current: CurrentSnapshot, access: Pick<App, "accounts" | "keys">, reloader: Reloader): ControlParts {
   return {
+    reloader,
     ...access,
     ledger: parts.ledger,
     store: parts.control,

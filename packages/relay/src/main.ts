@@ -4,16 +4,18 @@ import { ensureDefaultAccount } from "./admission/default-account.ts";
 import { buildApp } from "./app.ts";
 import type { App } from "./app.ts";
 import { snapshotOf } from "./chat/snapshot.ts";
-import type { Config } from "./config/config.ts";
+import type { Config, ConfigMistake } from "./config/config.ts";
+import { FileWatch } from "./config/file-watch.ts";
+import type { FileLoader } from "./config/file-loader.ts";
 import { newRevision } from "./config/revision.ts";
-import type { RevisionSource } from "./config/revision.ts";
 import { ensureFirstKey } from "./first-key.ts";
 import type { FirstKey } from "./first-key.ts";
 import { modelsWithoutPrice } from "./prices/book.ts";
 import { openWallet } from "./ledger/balance.ts";
 import { openLog } from "./insight/log.ts";
 import type { Log } from "./insight/log.ts";
-import { addDemo } from "./simulator/demo.ts";
+import { demoConfig, startDemo } from "./simulator/demo.ts";
+import type { Simulator } from "./simulator/simulator.ts";
 import { controlStore } from "./store/control-store.ts";
 import { openBooks } from "./store/open-store.ts";
 import { revisionStore } from "./store/revision-store.ts";
@@ -28,14 +30,15 @@ export interface Served {
 }
 
 /**
- * Opens the store, makes the first key, listens, and says so on `print`.
- * @param source where the configuration comes from.
+ * Opens the store, makes the first key, listens, and says so on `print`. From then on files that change are loaded again.
+ * @param loader what `given` was loaded by.
  * @throws with a sentence for people when the data directory is in use or the address is taken.
  */
-export async function serve(given: Config, source: RevisionSource, print: (line: string) => void): Promise<Served> {
+export async function serve(given: Config, loader: FileLoader, print: (line: string) => void): Promise<Served> {
   const log = openLog({ level: given.log.level, format: given.log.format });
   const books = await openBooks({ ...given, onTrouble: (message) => log.trouble(message) });
-  const { config, simulator } = await addDemo(given);
+  const simulator = given.isDemo ? await startDemo() : null;
+  const config = simulator === null ? given : demoConfig(given, simulator);
   const end = async (): Promise<void> => {
     await simulator?.close();
     await books.close();
@@ -44,9 +47,17 @@ export async function serve(given: Config, source: RevisionSource, print: (line:
   try {
     const { store, access, ledger, rows, files, prices, givenTo, records, mayBeBehind } = books;
     const stores = { keyStore: access, accountStore: access, control: controlStore(store) };
-    const revision = await revisionStore(store).numberOf(newRevision(given, source, { author: "relay", reason: "start" }));
-    const app = buildApp({
+    const revisions = revisionStore(store);
+    const revision = await revisions.numberOf(newRevision(given, loader.source, { author: "relay", reason: "start" }));
+    const app: App = buildApp({
       snapshot: snapshotOf(config, revision),
+      configuration: {
+        source: loader.source,
+        load: () => loader.load(),
+        complete: (loaded) => completed(loaded, simulator, app),
+        warningsOf: (loaded) => priceWarnings(loaded, app),
+        revisions,
+      },
       rows,
       files,
       prices,
@@ -63,12 +74,17 @@ export async function serve(given: Config, source: RevisionSource, print: (line:
     const firstKey = await ensureFirstKey(app.keys, config.dataDir, config.firstKey);
     const port = await app.listen();
     const url = `http://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
-    for (const line of [...priceWarning(config, app), ...startLines(config, url, firstKey)]) print(line);
+    for (const line of [...warningLines(config, app), ...startLines(config, url, firstKey)]) print(line);
+    const watch = FileWatch.begin({
+      stamps: () => loader.stamps,
+      onChange: async () => (await app.reloader.reload({ author: "relay", reason: "a file changed" })).outcome !== "postponed",
+    });
     return {
       url,
       app,
       log,
       stop: async (settings) => {
+        watch.close();
         await app.stop(settings);
         await end();
       },
@@ -79,15 +95,26 @@ export async function serve(given: Config, source: RevisionSource, print: (line:
   }
 }
 
-/** Accounts that pay are refused models without a price: the start says so, before a customer finds out. */
-function priceWarning(config: Config, app: App): string[] {
+/** The simulator stands in where a relay starts without an upstream; it never takes the place of one that people are served by. */
+function completed(loaded: Config, simulator: Simulator | null, { current }: App): Config | ConfigMistake {
+  if (!loaded.isDemo) return loaded;
+  if (simulator !== null && current.now.config.isDemo) return demoConfig(loaded, simulator);
+  return { place: "upstreams", message: "No upstream is left. The built-in simulator stands in only where a relay starts without one." };
+}
+
+/** Accounts that pay are refused models without a price: the relay says so, before a customer finds out. */
+function priceWarnings(config: Config, app: App): string[] {
   const unpriced = modelsWithoutPrice(config.prices, config.models.values(), Date.now());
   if (unpriced.length === 0 || !app.accounts.list().some((account) => account.isMetered)) return [];
-  return [`warning: accounts that pay are refused these models, which have no price: ${unpriced.join(", ")}`];
+  return [`accounts that pay are refused these models, which have no price: ${unpriced.join(", ")}`];
+}
+
+function warningLines(config: Config, app: App): string[] {
+  return [...priceWarnings(config, app), ...config.warnings].map((warning) => `warning: ${warning}`);
 }
 
 function startLines(config: Config, url: string, firstKey: FirstKey): string[] {
-  const lines = config.warnings.map((warning) => `warning: ${warning}`);
+  const lines: string[] = [];
   if (config.isDemo) lines.push("no provider key is set: the built-in simulator answers as upstream demo");
   else lines.push(`upstreams: ${[...config.upstreams.keys()].join(", ")}`);
   const bounds = [...config.upstreams.values()].map(({ name, inFlightMax }) => `${name} ${inFlightMax}`);

@@ -57,7 +57,7 @@ export interface RefusedRequest {
   readonly status: number;
   readonly code: string;
   /** Number of the configuration that it was turned away by. */
-  readonly revision: number;
+  readonly revision: number | null;
   readonly key: KeyRecord | null;
   readonly endpoint: string | null;
   readonly model: string;

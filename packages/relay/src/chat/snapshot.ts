@@ -17,8 +17,8 @@ export interface UpstreamAddress {
 }
 
 export interface Snapshot {
-  /** Number of the configuration; the row of each request names it. */
-  readonly revision: number;
+  /** Number of the configuration; the row of each request names it. Null where the database has not given it one yet. */
+  readonly revision: number | null;
   readonly config: Config;
   /** Knows the secrets of this configuration's upstreams. */
   readonly redactor: Redactor;
@@ -29,7 +29,7 @@ export interface Snapshot {
 }
 
 /** Derives from a configuration what requests need of it. @param revision its number. */
-export function snapshotOf(config: Config, revision: number): Snapshot {
+export function snapshotOf(config: Config, revision: number | null): Snapshot {
   const secrets = [...config.upstreams.values()].flatMap(({ apiKey }) => (apiKey === null ? [] : [apiKey]));
   const proxies = networkList(config.trustedProxies ?? []);
   return {

@@ -41,6 +41,7 @@ async function controlsOf({ store, access, ledger, records }: Books): Promise<Co
     accounts,
     keys,
     settings: () => null,
+    reloader: null,
     onTrouble: (message) => fail(message, 1),
   });
   return {

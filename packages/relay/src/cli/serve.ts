@@ -1,7 +1,10 @@
 /** `millrace serve`. */
 import { errorStack, errorText } from "../basics/error-text.ts";
 import { setFlagsFromString } from "node:v8";
-import { formatMistakes, loadConfig } from "../config/load.ts";
+import type { Config } from "../config/config.ts";
+import { FileLoader } from "../config/file-loader.ts";
+import { formatMistakes } from "../config/load.ts";
+import { isatty } from "node:tty";
 import { serve } from "../main.ts";
 import type { Served } from "../main.ts";
 import { fail } from "./fail.ts";
@@ -22,18 +25,11 @@ setFlagsFromString("--semi-space-growth-factor=1");
 
 /** Starts the relay and stays until a signal: the first drains, the second ends at once. */
 export async function runServe(given: ServeOptions): Promise<void> {
-  const loaded = await loadConfig({
-    file: given.config,
-    host: given.host,
-    port: given.port,
-    data: given.data,
-    env: process.env,
-    cwd: process.cwd(),
-  });
+  const { config: file, ...flags } = given;
+  const loader = new FileLoader({ ...flags, file, env: process.env, cwd: process.cwd() });
+  const loaded = await loader.load();
   if (!loaded.ok) return fail(`the configuration has mistakes:\n${formatMistakes(loaded.mistakes)}`, 1);
-  const served = await serve(loaded.config, given.config === undefined ? "environment" : "file", (line) =>
-    process.stdout.write(`${line}\n`),
-  ).catch((error: unknown) => {
+  const served = await serve(loaded.config, loader, (line) => process.stdout.write(`${line}\n`)).catch((error: unknown) => {
     fail(describe(error, loaded.config.listen), 1);
     return null;
   });
@@ -41,13 +37,25 @@ export async function runServe(given: ServeOptions): Promise<void> {
   // The reader of the start lines may have closed the pipe. Then later output is lost, and nothing else happens.
   process.stdout.on("error", () => undefined);
   endOnBug(served.log, () => end(served, { delayMs: 0, drainMs: 0 }));
-  process.on("SIGTERM", () => void end(served, loaded.config.shutdown));
-  process.on("SIGINT", () => void end(served, { ...loaded.config.shutdown, delayMs: 0 }));
+  const shutdown = (): Config["shutdown"] => served.app.current.now.config.shutdown;
+  process.on("SIGTERM", () => void end(served, shutdown()));
+  process.on("SIGINT", () => void end(served, { ...shutdown(), delayMs: 0 }));
+  process.on("SIGHUP", isInTerminal() ? () => void end(served, { ...shutdown(), delayMs: 0 }) : () => reload(served));
+}
+
+/** A terminal that closes sends SIGHUP to what runs in it, and that should end as it always did. Services have no terminal. */
+function isInTerminal(): boolean {
+  return [0, 1, 2].some((descriptor) => isatty(descriptor));
+}
+
+function reload({ app, log }: Served): void {
+  const trouble = (error: unknown): void => log.trouble(`the configuration was not loaded again: ${errorStack(error)}`);
+  app.reloader.reload({ author: "relay", reason: "SIGHUP" }).catch(trouble);
 }
 
 let isEnding = false;
 
-async function end(served: Served, shutdown: { delayMs: number; drainMs: number }): Promise<void> {
+async function end(served: Served, shutdown: Config["shutdown"]): Promise<void> {
   if (isEnding) return served.app.hurry();
   isEnding = true;
   try {

@@ -23,6 +23,8 @@ export interface LoadRequest {
   readonly env: Variables;
   /** Where `.env` lies, and what `file` is relative to. */
   readonly cwd: string;
+  /** Told of each file just before it is read, whether it is there or not. */
+  readonly onFile?: (path: string) => void;
 }
 
 const FILE_CHARS_MAX = 1024 ** 2;
@@ -41,7 +43,7 @@ export async function loadConfig(request: LoadRequest): Promise<ConfigResult> {
   const notes = newNotes();
   const variables = await readVariables(request, notes);
   const fromEnvironment = readSettings(variables, notes);
-  const reading = request.file === undefined ? null : await readFileOf(request.file, request.cwd, variables, notes);
+  const reading = request.file === undefined ? null : await readFileOf(request.file, request, variables, notes);
   const isOwnedByFile = request.file !== undefined && (reading === null || reading.routing !== null);
   const routing = isOwnedByFile ? reading?.routing : routingFromEnvironment(variables, notes);
   const flags = flagSettings(request, notes);
@@ -59,8 +61,9 @@ export function formatMistakes(mistakes: readonly ConfigMistake[]): string {
   return mistakes.map(({ place, message }) => `${place}: ${message}`).join("\n");
 }
 
-async function readVariables({ env, cwd }: LoadRequest, notes: Notes): Promise<Variables> {
-  const text = await readText(join(cwd, ".env"));
+async function readVariables(request: LoadRequest, notes: Notes): Promise<Variables> {
+  const { env, cwd } = request;
+  const text = await readText(join(cwd, ".env"), request);
   if ("code" in text) {
     if (text.code !== "ENOENT") notes.warnings.push(`.env ${FAULTS[text.code] ?? "cannot be read"}, so it was left out.`);
     return env;
@@ -70,8 +73,8 @@ async function readVariables({ env, cwd }: LoadRequest, notes: Notes): Promise<V
   return { ...variables, ...env };
 }
 
-async function readFileOf(file: string, cwd: string, variables: Variables, notes: Notes): Promise<FileReading | null> {
-  const text = await readText(resolve(cwd, file));
+async function readFileOf(file: string, request: LoadRequest, variables: Variables, notes: Notes): Promise<FileReading | null> {
+  const text = await readText(resolve(request.cwd, file), request);
   if ("text" in text) {
     // Loaded only when there is a file: its libraries would cost a relay without one 10 MB of memory.
     const { readConfigFile } = await import("./file/from-file.ts");
@@ -85,18 +88,24 @@ async function readFileOf(file: string, cwd: string, variables: Variables, notes
 }
 
 /** What the file says about prices, with the lists that it names. */
-async function pricingOf({ file, cwd }: LoadRequest, reading: FileReading | null, notes: Notes): Promise<Pricing> {
+async function pricingOf(request: LoadRequest, reading: FileReading | null, notes: Notes): Promise<Pricing> {
+  const { file, cwd } = request;
   const pricing = reading?.pricing ?? SHIPPED_PRICING;
   if (file === undefined || pricing.lists.length === 0) return pricing;
   const { readPriceLists } = await import("./file/price-lists.ts");
   const readList = async (path: string): Promise<{ text: string } | { fault: string }> => {
-    const read = await readText(path, LIST_CHARS_MAX);
+    const read = await readText(path, request, LIST_CHARS_MAX);
     return "text" in read ? read : { fault: read.code === "TOO_LARGE" ? "is larger than 16 MiB" : (FAULTS[read.code] ?? "cannot be read") };
   };
   return { ...pricing, imported: await readPriceLists(pricing.lists, resolve(cwd, file), readList, notes) };
 }
 
-async function readText(path: string, charsMax = FILE_CHARS_MAX): Promise<{ readonly text: string } | { readonly code: string }> {
+async function readText(
+  path: string,
+  { onFile }: LoadRequest,
+  charsMax = FILE_CHARS_MAX,
+): Promise<{ readonly text: string } | { readonly code: string }> {
+  onFile?.(path);
   try {
     const text = await readFile(path, "utf8");
     return text.length > charsMax ? { code: "TOO_LARGE" } : { text };

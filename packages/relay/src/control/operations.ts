@@ -1,10 +1,12 @@
 /** Everything that the control plane can do. The server and the command on a data directory do it through the same table. */
 import type { AccountRegistry } from "../admission/accounts.ts";
 import type { KeyRing } from "../admission/keys.ts";
+import type { ConfigReloader } from "../config/reload.ts";
 import { Accounts } from "./resources/accounts.ts";
 import { Audit } from "./resources/audit.ts";
 import { Changes } from "./changes.ts";
 import { Authenticator } from "./access/authenticator.ts";
+import { Configuration } from "./resources/configuration.ts";
 import { Keys } from "./resources/keys.ts";
 import { Members } from "./resources/members.ts";
 import { Money } from "./resources/money.ts";
@@ -26,6 +28,8 @@ export interface OperationsParts {
   readonly keys: KeyRing;
   /** What the running configuration says; null where it is not known. */
   readonly settings: () => ControlSettings | null;
+  /** Null where no relay runs. */
+  readonly reloader: ConfigReloader | null;
   /** Called with trouble that no caller is told about. */
   readonly onTrouble: (message: string) => void;
 }
@@ -41,6 +45,7 @@ export interface Operations {
   readonly upstreamUsage: UpstreamUsage;
   readonly audit: Audit;
   readonly sessions: SessionOperations;
+  readonly configuration: Configuration;
   readonly tiers: () => readonly TierView[];
   readonly pricing: () => Pricing;
 }
@@ -69,6 +74,7 @@ export function operationsOf(parts: OperationsParts, sessions: SessionOperations
     upstreamUsage: new UpstreamUsage(store),
     audit: new Audit(store),
     sessions,
+    configuration: new Configuration({ reloader: parts.reloader, changes }),
     tiers: () => parts.settings()?.tiers ?? [],
     pricing: () => parts.settings()?.pricing ?? NO_PRICING,
   };

@@ -133,6 +133,14 @@ export interface GaugeSources {
   rowsWaiting(): number;
   upstreams(): readonly { upstream: string; inFlight: number; inFlightMax: number; cooldownMs: number }[];
   limits?(): { readonly subjects: number; readonly inFlight: number };
+  configuration?(): ConfigurationGauges;
+}
+
+interface ConfigurationGauges {
+  /** Null where it has no number yet. */
+  readonly revision: number | null;
+  /** Names of what was changed and holds only after a restart. */
+  readonly needsRestart: readonly string[];
 }
 
 export class Metrics {
@@ -164,6 +172,7 @@ export class Metrics {
     "Tokens of one call to an upstream.",
     [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864],
   );
+  readonly reloads = new Counter("millrace_config_reloads_total", "Loads of the configuration while the relay ran, by result.");
   readonly loopLag = new Histogram(
     "millrace_event_loop_lag_seconds",
     "How late the event loop was, sampled twice a second.",
@@ -188,6 +197,7 @@ export class Metrics {
       this.writtenOff,
       this.unpriced,
       this.tokenUsage,
+      this.reloads,
       this.loopLag,
       new Gauge("millrace_streams_active", "Requests whose answer is not over.", () => [[{}, sources.streamsActive()]]),
       new Gauge("millrace_rows_waiting", "Rows that the store has not confirmed yet.", () => [[{}, sources.rowsWaiting()]]),
@@ -206,6 +216,13 @@ export class Metrics {
       new Gauge("millrace_limited_subjects", "Accounts, keys and models of accounts whose limits are kept count of.", () => [
         [{}, sources.limits?.().subjects ?? 0],
       ]),
+      new Gauge("millrace_config_revision", "Number of the configuration that holds.", () => {
+        const revision = sources.configuration?.().revision ?? null;
+        return revision === null ? [] : [[{}, revision]];
+      }),
+      new Gauge("millrace_config_needs_restart", "1 for each part of the configuration that was changed and needs a restart to hold.", () =>
+        (sources.configuration?.().needsRestart ?? []).map((key) => [{ key }, 1] as const),
+      ),
       new Gauge("process_resident_memory_bytes", "Resident memory.", () => [[{}, process.memoryUsage.rss()]]),
     ];
   }

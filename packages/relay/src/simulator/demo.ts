@@ -18,10 +18,13 @@ const TIMEOUTS: Upstream["timeouts"] = {
 /** Nobody pays for the simulator: a price is there so that accounts that pay can be tried. USD per million tokens. */
 const PRICE = readWrittenPrice({ input: "0.15", cached_input: "0.015", output: "0.60" });
 
-/** The same configuration when it has upstreams, else one whose only upstream is a simulator that was started here. */
-export async function addDemo(config: Config): Promise<{ config: Config; simulator: Simulator | null }> {
-  if (!config.isDemo) return { config, simulator: null };
-  const simulator = await startSimulator({ scenario: DEMO_SCENARIO });
+/** The simulator that stands in. */
+export function startDemo(): Promise<Simulator> {
+  return startSimulator({ scenario: DEMO_SCENARIO });
+}
+
+/** A configuration without upstreams as one whose only upstream is the simulator. */
+export function demoConfig(config: Config, simulator: Pick<Simulator, "url">): Config {
   const demo: Upstream = {
     name: "demo",
     provider: "openai-compatible",
@@ -37,13 +40,10 @@ export async function addDemo(config: Config): Promise<{ config: Config; simulat
     eventBytesMax: 1024 * 1024,
   };
   return {
-    config: {
-      ...config,
-      upstreams: new Map([["demo", demo]]),
-      models: new Map([["demo", { name: "demo", routes: [{ upstream: "demo", model: "demo" }], isListed: true }]]),
-      takesAnyModel: ["demo"],
-      ...("price" in PRICE ? { prices: { ...config.prices, prices: new Map([["demo", [{ ...PRICE.price, id: "demo" }]]]) } } : {}),
-    },
-    simulator,
+    ...config,
+    upstreams: new Map([["demo", demo]]),
+    models: new Map([["demo", { name: "demo", routes: [{ upstream: "demo", model: "demo" }], isListed: true }]]),
+    takesAnyModel: ["demo"],
+    ...("price" in PRICE ? { prices: { ...config.prices, prices: new Map([["demo", [{ ...PRICE.price, id: "demo" }]]]) } } : {}),
   };
 }

@@ -50,6 +50,7 @@ beforeAll(async () => {
     signIn: ["session", { token: "TOKEN" }],
     whoAmI: ["session"],
     signOut: ["session"],
+    reload: ["reload"],
     listAccounts: ["accounts"],
     createAccount: ["accounts", { name: "another", metered: true }],
     showAccount: [`accounts/${account}`],
@@ -153,6 +154,7 @@ test("what the document lets in and shuts out is what the routes take and refuse
     createMember: { name: "x", role: "god" },
     changeMember: { role: 1 },
     signIn: {},
+    reload: { file: "another.yaml" },
   };
   for (const [, method, operation] of operations().filter(([, , each]) => each.requestBody !== undefined)) {
     const { schema = {} } = operation.requestBody?.content["application/json"] ?? {};

@@ -11,7 +11,7 @@ import { buildApp } from "../../src/app.ts";
 import type { App } from "../../src/app.ts";
 import type { StreamTimes } from "../../src/chat/client-delivery.ts";
 import { snapshotOf } from "../../src/chat/snapshot.ts";
-import type { Config, Upstream } from "../../src/config/config.ts";
+import type { Config, ConfigResult, Upstream } from "../../src/config/config.ts";
 import { openLog } from "../../src/insight/log.ts";
 import type { SimulatorOptions, Simulator } from "../../src/simulator/simulator.ts";
 import { startSimulator } from "../../src/simulator/simulator.ts";
@@ -53,6 +53,8 @@ export interface RelaySetup {
   /** The most tokens an answer of model `m` has. */
   readonly outputTokensMax?: number;
   readonly trustedProxies?: readonly string[];
+  /** What a reload finds in place of the configuration that the relay was started with. */
+  readonly reload?: (started: Config) => ConfigResult | Promise<ConfigResult>;
   /** Of an earlier relay, to start over on its data; it is then not removed. */
   readonly dataDir?: string;
 }
@@ -142,9 +144,12 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
   const log = openLog({ level: setup.logLevel ?? "info", format: "json", destination: { write: (line) => void logLines.push(line) } });
   const books = await openBooks({ ...config, onTrouble: (message) => log.trouble(message) });
   const { store, ledger } = books;
-  const revision = await revisionStore(store).numberOf(newRevision(config, "environment", { author: "relay", reason: "start" }));
+  const revisions = revisionStore(store);
+  const revision = await revisions.numberOf(newRevision(config, "environment", { author: "relay", reason: "start" }));
+  const load = async (): Promise<ConfigResult> => (await setup.reload?.(config)) ?? { ok: true, config };
   const app = buildApp({
     snapshot: snapshotOf(config, revision),
+    configuration: { source: "environment", load, complete: (loaded) => loaded, warningsOf: () => [], revisions },
     rows: books.rows,
     files: books.files,
     prices: books.prices,

@@ -17,6 +17,11 @@ const ERROR = {
         param: { type: ["string", "null"] },
         code: { type: "string" },
         request_id: { type: "string" },
+        mistakes: {
+          type: "array",
+          description: "Of a configuration that was refused.",
+          items: { type: "object", properties: { place: { type: "string" }, message: { type: "string" } } },
+        },
       },
     },
   },

@@ -25,11 +25,14 @@ type ControlErrorCode = Extract<
 export class Refusal extends Error {
   readonly code: ControlErrorCode;
   readonly headers: Readonly<Record<string, string>>;
+  readonly #more: object;
 
-  constructor(code: ControlErrorCode, message: string, headers: Readonly<Record<string, string>> = {}) {
+  /** @param more members of the error beside those that every error has. */
+  constructor(code: ControlErrorCode, message: string, headers: Readonly<Record<string, string>> = {}, more: object = {}) {
     super(message);
     this.code = code;
     this.headers = headers;
+    this.#more = more;
   }
 
   get status(): (typeof ERRORS)[ControlErrorCode]["status"] {
@@ -38,6 +41,6 @@ export class Refusal extends Error {
 
   body(requestId: string): ErrorBody {
     const { code, message } = this;
-    return { error: { message, type: ERRORS[code].type, param: null, code, request_id: requestId } };
+    return { error: { message, type: ERRORS[code].type, param: null, code, request_id: requestId, ...this.#more } };
   }
 }
