@@ -75,20 +75,12 @@ export class Changes {
     whyNot: WhyNot = NOTHING_TO_SAY,
   ): Promise<Extract<Result, { ok: true }>> {
     const result = await this.#ledger.ask(operation, [...writes, auditWrite(caller, note)]);
-    if (result.ok) {
-      if (writes.length > 0) await this.#store.fresh();
-      return result;
-    }
-    if (result.code === "reference_used")
-      throw new Refusal("invalid_request", "This reference was used for something else. Use another one.");
-    if (result.code === "invalid_amount")
-      throw new Refusal("invalid_request", "This amount cannot be: it is nothing, too large, or over before it begins.");
-    if (result.code === "account_suspended")
-      throw new Refusal("invalid_request", "This account is closed for good: nobody could use the credit.");
-    throw (result.code === "store_failed" ? await this.#said(whyNot) : null) ?? this.#refused(note, operation, result);
+    if (!result.ok) throw await this.#refusalOf(note, operation, result, whyNot);
+    if (writes.length > 0) await this.#store.fresh();
+    return result;
   }
 
-  /** Runs several operations as one batch and one transaction; the writes and the audit entry go with the last one. */
+  /** Runs several operations in one transaction, with the writes and the audit entry. @throws where one of them is refused. */
   async askAll(
     caller: Caller,
     note: Note,
@@ -96,11 +88,22 @@ export class Changes {
     writes: readonly ControlWrite[],
     whyNot: WhyNot = NOTHING_TO_SAY,
   ): Promise<void> {
-    const last = operations.at(-1);
-    if (last === undefined) return this.write(caller, note, writes, whyNot);
-    const others = operations.slice(0, -1).map((operation) => this.#ledger.ask(operation));
-    const [, ...results] = await Promise.all([this.ask(caller, note, last, writes, whyNot), ...others]);
-    for (const result of results) if (!result.ok) throw this.#notStored(note, result.reason ?? result.code);
+    const [first] = operations;
+    if (first === undefined) return this.write(caller, note, writes, whyNot);
+    const outcome = await this.#ledger.askAll(operations, [...writes, auditWrite(caller, note)]);
+    const refused = outcome.ok ? outcome.results.find((result) => !result.ok) : outcome;
+    if (refused !== undefined) throw await this.#refusalOf(note, first, refused, whyNot);
+    if (writes.length > 0) await this.#store.fresh();
+  }
+
+  async #refusalOf(note: Note, operation: Operation, refused: Refused, whyNot: WhyNot): Promise<Refusal> {
+    const { code } = refused;
+    if (code === "reference_used") return new Refusal("invalid_request", "This reference was used for something else. Use another one.");
+    if (code === "invalid_amount")
+      return new Refusal("invalid_request", "This amount cannot be: it is nothing, too large, or over before it begins.");
+    if (code === "account_suspended")
+      return new Refusal("invalid_request", "This account is closed for good: nobody could use the credit.");
+    return (code === "store_failed" ? await this.#said(whyNot) : null) ?? this.#refused(note, operation, refused);
   }
 
   /** The reason for a refusal, or null when it cannot be looked up. */

@@ -4,6 +4,7 @@ import type { KeyRecord } from "../admission/keys.ts";
 import type { RequestFile, StoredRequest } from "../insight/request-file.ts";
 import type { LedgerPort } from "../ledger/balance.ts";
 import type { Operation, Result } from "../ledger/operation.ts";
+import type { UnitOutcome } from "../ledger/unit.ts";
 import type { Basis, Lot, Transfer, TransferCode } from "../ledger/state.ts";
 import type { AuditEntry, AuditNote } from "./audit-entry.ts";
 import type { Member } from "./access/member.ts";
@@ -21,6 +22,8 @@ export type ControlWrite =
 /** The ledger; what is written in an operation's transaction is stored unless the operation is refused. */
 export interface ControlLedger extends LedgerPort {
   ask(operation: Operation, writes?: readonly ControlWrite[]): Promise<Result>;
+  /** Several in one transaction; the writes are stored unless one of the operations is refused. */
+  askAll(operations: readonly Operation[], writes: readonly ControlWrite[]): Promise<UnitOutcome>;
 }
 
 /** A place in a list that is ordered by time. */

@@ -1,25 +1,17 @@
-/** The ledger as the relay uses it: a queue, and the seat that entitles this process to hold money. */
-import type { Operation, OperationOf, Result } from "./operation.ts";
-import { LedgerQueue } from "./queue.ts";
-import type { CommitBatch, QueueLimits } from "./queue.ts";
+/** The ledger as the relay uses it: a queue, and the fencing token that entitles this process to hold money. */
+import { CommitQueue } from "./commit-queue.ts";
+import type { QueueLimits } from "./commit-queue.ts";
+import type { Operation, Result } from "./operation.ts";
+import { onlyResult } from "./unit.ts";
+import type { FencingToken, Unit, UnitOutcome } from "./unit.ts";
 
 /** A lease for a store that no other process can use. */
 export const LEASE_FOREVER_MS = 10 ** 13;
 
-/** Who asks, see `store/ledger/commit.ts`. */
-interface FencingToken {
-  readonly node: string;
-  readonly epoch: number;
-  readonly leaseMs: number;
-}
-
-/** What a store offers. */
-export interface LedgerStore<Rider> {
-  commit(
-    seat: FencingToken,
-    operations: readonly Operation[],
-    attachedWrites: readonly (Rider | undefined)[],
-  ): Result[] | Promise<Result[]>;
+/** What a store offers. @template W what it writes besides the ledger. */
+export interface LedgerStore<W> {
+  /** Commits units in one transaction, and answers in their order. */
+  commit(token: FencingToken, units: readonly Unit<W>[]): readonly UnitOutcome[] | Promise<readonly UnitOutcome[]>;
   /** Why it is known not to answer, or null. */
   readonly trouble?: string | null;
 }
@@ -33,9 +25,9 @@ export interface LedgerSettings {
   readonly onTrouble?: (message: string) => void;
 }
 
-/** @template Rider what the store writes in the transaction of an operation that is not refused. */
-export class Ledger<Rider = unknown> {
-  readonly #queue: LedgerQueue<Rider>;
+/** @template W what the store writes besides the ledger. */
+export class Ledger<W = unknown> {
+  readonly #queue: CommitQueue<W>;
   readonly #settings: LedgerSettings;
   #epoch = 0;
   #heartbeat: NodeJS.Timeout | null = null;
@@ -49,18 +41,20 @@ export class Ledger<Rider = unknown> {
   }
 
   /** Holds can be ended at once, but none is made before {@link start}. */
-  constructor(store: LedgerStore<Rider>, settings: LedgerSettings) {
+  constructor(store: LedgerStore<W>, settings: LedgerSettings) {
     this.#settings = settings;
-    const seat = (): FencingToken => ({ node: settings.node, epoch: this.#epoch, leaseMs: settings.leaseMs });
-    const commit: CommitBatch<Rider> = async (operations, attachedWrites) =>
-      this.#tellFaults(await store.commit(seat(), operations, attachedWrites));
-    this.#queue = new LedgerQueue<Rider>(commit, settings.limits, () => store.trouble ?? null);
+    const token = (): FencingToken => ({ node: settings.node, epoch: this.#epoch, leaseMs: settings.leaseMs });
+    const commit = async (units: readonly Unit<W>[]): Promise<readonly UnitOutcome[]> =>
+      this.#tellFaults(await store.commit(token(), units));
+    this.#queue = new CommitQueue<W>(commit, settings.limits, () => store.trouble ?? null);
   }
 
   /** Whoever asked hears of a refusal; that it is a mistake of ours is said here, once for each. */
-  #tellFaults(results: readonly Result[]): readonly Result[] {
-    for (const result of results) if (!result.ok && result.isFault === true) this.#settings.onTrouble?.(`the ledger: ${result.reason}`);
-    return results;
+  #tellFaults(outcomes: readonly UnitOutcome[]): readonly UnitOutcome[] {
+    for (const outcome of outcomes)
+      for (const result of outcome.ok ? outcome.results : [outcome])
+        if (!result.ok && result.isFault === true) this.#settings.onTrouble?.(`the ledger: ${result.reason}`);
+    return outcomes;
   }
 
   /**
@@ -74,21 +68,36 @@ export class Ledger<Rider = unknown> {
     if (leaseMs < LEASE_FOREVER_MS) this.#heartbeat = setInterval(() => void this.renew(), leaseMs / 4).unref();
   }
 
-  /** @param attachedWrite is stored in the same transaction, unless the operation is refused. */
-  async ask(operation: Operation, attachedWrite?: Rider): Promise<Result> {
-    const result = await this.#queue.ask(operation, attachedWrite);
+  /** @param writes are stored in the same transaction, unless the operation is refused. */
+  async ask(operation: Operation, writes: readonly W[] = []): Promise<Result> {
+    const result = await this.#askOne(operation, writes);
     if (result.ok || result.code !== "stale_epoch" || operation.kind !== "hold") return result;
     // The lease ran out while the store could not be reached. Once renewed the same is asked again.
     await this.renew();
-    return await this.#queue.ask(operation, attachedWrite);
+    return await this.#askOne(operation, writes);
   }
 
-  get waiting(): number {
-    return this.#queue.waiting;
+  async #askOne(operation: Operation, writes: readonly W[] = []): Promise<Result> {
+    return onlyResult(await this.#queue.ask({ operations: [operation], writes }));
   }
 
-  get hasRoom(): boolean {
-    return this.#queue.hasRoom;
+  /** Several operations, and writes that are stored unless one of them is refused, in one transaction. */
+  askAll(operations: readonly Operation[], writes: readonly W[]): Promise<UnitOutcome> {
+    return this.#queue.ask({ operations, writes });
+  }
+
+  /** Writes without an operation: all are stored or none. They need no {@link start}. */
+  write(writes: readonly W[]): Promise<UnitOutcome> {
+    return this.#queue.ask({ operations: [], writes });
+  }
+
+  /** Units of writes alone that are not stored yet. */
+  get waitingWrites(): number {
+    return this.#queue.waitingWrites;
+  }
+
+  get hasRoomForWrites(): boolean {
+    return this.#queue.hasRoomForWrites;
   }
 
   get epoch(): number {
@@ -106,7 +115,7 @@ export class Ledger<Rider = unknown> {
   }
 
   async #recover(): Promise<Result> {
-    const result = await this.#queue.ask({ kind: "recover", node: this.#settings.node } satisfies OperationOf<"recover">);
+    const result = await this.#askOne({ kind: "recover", node: this.#settings.node });
     if (result.ok && result.recovery !== null) this.#epoch = result.recovery.epoch;
     return result;
   }
@@ -118,7 +127,7 @@ export class Ledger<Rider = unknown> {
   }
 
   async #renew(): Promise<void> {
-    const result = await this.#queue.ask({ kind: "renew_lease" });
+    const result = await this.#askOne({ kind: "renew_lease" });
     if (result.ok) return;
     this.#settings.onTrouble?.(`the ledger's lease was not renewed: ${result.reason ?? result.code}`);
     if (result.code === "stale_epoch") await this.#recover();

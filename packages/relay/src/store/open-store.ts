@@ -9,12 +9,14 @@ import type { RowStore } from "../insight/row.ts";
 import { LEASE_FOREVER_MS, Ledger } from "../ledger/ledger.ts";
 import type { PriceStore } from "../prices/pinned.ts";
 import { accessStore } from "./access-store.ts";
+import type { Database } from "./database.ts";
 import { openDataDirectory } from "./data-directory.ts";
 import type { DataDirectory } from "./data-directory.ts";
 import type { ControlRecords } from "./queries/queries.ts";
 import { RowKeeper } from "./keeper/row-keeper.ts";
 import { Spool } from "./keeper/spool.ts";
 import { SqliteStore } from "./sqlite/store.ts";
+import { storeOver } from "./store.ts";
 import type { Store } from "./store.ts";
 import { Sweeper } from "./keeper/sweeper.ts";
 import type { Write } from "./tables/writes.ts";
@@ -39,7 +41,7 @@ export interface Books {
   readonly store: Store;
   /** The same for admission. */
   readonly access: KeyStore & AccountStore;
-  readonly ledger: Ledger<readonly Write[]>;
+  readonly ledger: Ledger<Write>;
   readonly rows: RowStore;
   readonly files: RequestFiles;
   readonly prices: PriceStore;
@@ -73,33 +75,34 @@ export async function openBooks(settings: BooksSettings): Promise<Books> {
 
 async function openIn(directory: DataDirectory, settings: BooksSettings): Promise<Books> {
   const { onTrouble } = settings;
-  const store = await openDatabase(directory, settings);
-  const { isShared } = store;
-  const ledger = new Ledger(store, {
+  const database = await openDatabase(directory, settings);
+  const { isShared } = database;
+  const ledger = new Ledger(database, {
     node: isShared ? directory.node : EMBEDDED,
     leaseMs: isShared ? LEASE_MS : LEASE_FOREVER_MS,
     onTrouble,
   });
+  const store = storeOver(database, ledger);
   const rows = new RowKeeper({ store, ledger, spool: new Spool(join(directory.path, "spool")), onTrouble });
   const sweeper = new Sweeper({ store, ledger, deadAfterMs: isShared ? LEASE_MS : null, onTrouble });
   const close = async (): Promise<void> => {
     sweeper.close();
     await ledger.close();
     rows.close();
-    await store.close();
+    await database.close();
     directory.release();
   };
   try {
-    await startLedger(store, rows, ledger);
+    await startLedger(database, rows, ledger);
     const records = await store.query("records", { since: -1 });
     sweeper.start();
-    const watch: Books["watch"] = (onRecords) => store.watch(records.version, onRecords);
+    const watch: Books["watch"] = (onRecords) => database.watch(records.version, onRecords);
     const files: RequestFiles = { requestFile: (id, accountId) => store.query("request", { id, accountId }) };
     const prices: PriceStore = {
       keepPrice: async (id, version) => (await store.write([{ kind: "price", id, version, at: Date.now() }])) === null,
     };
     const givenTo: Books["givenTo"] = (accountId) => store.query("given", { accountId });
-    const mayBeBehind = (): boolean => isShared && store.trouble !== null;
+    const mayBeBehind = (): boolean => isShared && database.trouble !== null;
     return { store, access: accessStore(store), ledger, rows, files, prices, givenTo, records, mayBeBehind, watch, close };
   } catch (error) {
     await close();
@@ -108,22 +111,22 @@ async function openIn(directory: DataDirectory, settings: BooksSettings): Promis
 }
 
 /** A database that is away for a moment just now is waited for. */
-async function startLedger(store: Store, rows: RowKeeper, ledger: Ledger<readonly Write[]>): Promise<void> {
+async function startLedger(database: Database, rows: RowKeeper, ledger: Ledger<Write>): Promise<void> {
   const deadline = performance.now() + START_WITHIN_MS;
   for (;;) {
-    while (store.trouble !== null && performance.now() < deadline) await sleep(START_PAUSE_MS);
+    while (database.trouble !== null && performance.now() < deadline) await sleep(START_PAUSE_MS);
     try {
       await rows.catchUp();
       return await ledger.start();
     } catch (error) {
-      if (!store.isShared || performance.now() > deadline) throw error;
+      if (!database.isShared || performance.now() > deadline) throw error;
     }
     await sleep(START_PAUSE_MS);
   }
 }
 
 /** The driver of PostgreSQL is loaded where it is needed. */
-async function openDatabase({ path, node }: DataDirectory, { database, durability, onTrouble }: BooksSettings): Promise<Store> {
+async function openDatabase({ path, node }: DataDirectory, { database, durability, onTrouble }: BooksSettings): Promise<Database> {
   if (database.kind === "sqlite") return SqliteStore.open({ path: database.path, durability, onTrouble });
   const [{ PostgresStore: Postgres }, { NameTaken }] = await Promise.all([import("./postgres/store.ts"), import("./postgres/name.ts")]);
   const store = await Postgres.open({ connection: { connectionString: database.url }, durability, name: node, onTrouble });

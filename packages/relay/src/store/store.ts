@@ -1,24 +1,44 @@
-/** What every store offers; `open-store.ts` opens the one that the configuration names. */
-import type { Operation, Result } from "../ledger/operation.ts";
-import type { AttachedWrites, FencingToken } from "./ledger/commit.ts";
-import type { ControlRecords, QueryAnswer, QueryArgs, QueryName } from "./queries/queries.ts";
-import type { Write, WriteOutcome } from "./tables/writes.ts";
+/** The database as most of the relay sees it: queries, and writes that go through the ledger's queue. */
+import type { Ledger } from "../ledger/ledger.ts";
+import type { UnitOutcome } from "../ledger/unit.ts";
+import type { Database } from "./database.ts";
+import type { Write } from "./tables/writes.ts";
 
-export interface Store {
-  /** Other relays may use the same database. */
-  readonly isShared: boolean;
-  /** Commits operations of the ledger in one transaction. One batch at a time: the ledger's queue sees to that. */
-  commit(seat: FencingToken, operations: readonly Operation[], attachedWrites: AttachedWrites): Promise<Result[]>;
+export interface Store extends Pick<Database, "query" | "fresh" | "trouble"> {
   /** Stores all of the writes or none. Never rejects. */
   write(writes: readonly Write[]): Promise<WriteOutcome>;
-  query<N extends QueryName>(name: N, args: QueryArgs<N>): Promise<QueryAnswer<N>>;
-  /** Calls back with what is changed after `since`, by any relay, within a second; where nobody else can change anything, never. */
-  watch(since: number, onRecords: (records: ControlRecords) => void): void;
-  /** Resolves when what other relays changed before the call is told to whoever watches, or cannot be read. */
-  fresh(): Promise<void>;
+  /** Writes that have no answer yet, each list of them counted once. */
   readonly waiting: number;
   readonly hasRoom: boolean;
-  /** Why the database does not answer, or null: then nothing need wait for it. */
-  readonly trouble: string | null;
-  close(): Promise<void>;
+}
+
+/** Null when it is stored. */
+type WriteOutcome = WriteFailure | null;
+
+interface WriteFailure {
+  readonly reason: string;
+  /** The writes themselves are to blame: they fail the next time too, while others are stored. */
+  readonly isOwn: boolean;
+}
+
+export function storeOver(database: Database, ledger: Pick<Ledger<Write>, "write" | "waitingWrites" | "hasRoomForWrites">): Store {
+  return {
+    query: (name, args) => database.query(name, args),
+    fresh: () => database.fresh(),
+    write: async (writes) => writeOutcome(await ledger.write(writes)),
+    get trouble() {
+      return database.trouble;
+    },
+    get waiting() {
+      return ledger.waitingWrites;
+    },
+    get hasRoom() {
+      return ledger.hasRoomForWrites;
+    },
+  };
+}
+
+function writeOutcome(outcome: UnitOutcome): WriteOutcome {
+  if (outcome.ok) return null;
+  return { reason: outcome.reason ?? outcome.code, isOwn: outcome.code === "store_failed" };
 }

@@ -10,7 +10,8 @@ import type { Restored } from "../../src/store/backup/restore.ts";
 import { writeBackup } from "../../src/store/backup/write.ts";
 import type { BackupMade } from "../../src/store/backup/write.ts";
 import { appendNotes } from "../../src/store/tables/control-rows.ts";
-import { commitBatch } from "../../src/store/ledger/commit.ts";
+import { unitsOf } from "../../src/ledger/unit.ts";
+import { commitUnits } from "../../src/store/ledger/commit.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import { schemaSteps } from "../../src/store/schema/schema.ts";
 import { read } from "../../src/store/sql/sql.ts";
@@ -103,12 +104,16 @@ test.runIf(DIALECTS.includes("postgres"))("PostgreSQL: holds of relays that are 
   const source = await placeOf("postgres");
   const seat = { node: "gone:1", epoch: 1, leaseMs: 500 };
   await source.run(() =>
-    commitBatch({ now: null }, seat, [
-      { kind: "recover", node: seat.node },
-      { kind: "open_wallet", accountId: "acme", floorNanos: 0n },
-      credit("top-up", 1_000n),
-      hold("req_1", 100n),
-    ]),
+    commitUnits(
+      { now: null },
+      seat,
+      unitsOf([
+        { kind: "recover", node: seat.node },
+        { kind: "open_wallet", accountId: "acme", floorNanos: 0n },
+        credit("top-up", 1_000n),
+        hold("req_1", 100n),
+      ]),
+    ),
   );
   expect((await backup(source)).head.openHolds).toBe(1);
   const target = await placeOf("postgres");
@@ -232,12 +237,16 @@ test("a settlement that waited in the spool file ends its hold after the restore
   const source = await placeOf("sqlite");
   const seat = { node: "embedded", epoch: 1, leaseMs: 10 ** 13 };
   await source.run(() =>
-    commitBatch({ now: null }, seat, [
-      { kind: "recover", node: seat.node },
-      { kind: "open_wallet", accountId: "acme", floorNanos: 0n },
-      credit("top-up", 1_000n),
-      hold("req_1", 100n),
-    ]),
+    commitUnits(
+      { now: null },
+      seat,
+      unitsOf([
+        { kind: "recover", node: seat.node },
+        { kind: "open_wallet", accountId: "acme", floorNanos: 0n },
+        credit("top-up", 1_000n),
+        hold("req_1", 100n),
+      ]),
+    ),
   );
   writeFileSync(join(source.dataDir, "spool"), spoolLine("req_1", { ...settle("req_1", 0n), costNanos: "42" }));
   const made = await backup(source);

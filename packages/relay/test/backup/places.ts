@@ -9,7 +9,8 @@ import type { DatabaseConfig } from "../../src/config/config.ts";
 import type { Operation } from "../../src/ledger/operation.ts";
 import { layoutOf } from "../../src/store/backup/layout.ts";
 import { appendNotes } from "../../src/store/tables/control-rows.ts";
-import { commitBatch } from "../../src/store/ledger/commit.ts";
+import { unitsOf } from "../../src/ledger/unit.ts";
+import { commitUnits } from "../../src/store/ledger/commit.ts";
 import { migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { Session } from "../../src/store/postgres/session.ts";
 import { schemaSteps } from "../../src/store/schema/schema.ts";
@@ -159,7 +160,7 @@ export async function fill(place: Place, { node = "node_1", count = 1_500, isEnd
   await place.run(function* () {
     for (const batch of batches) {
       const settings = { now: () => batch.nowMs };
-      yield* commitBatch(settings, { node, epoch: batch.epoch, leaseMs: LEASE_MS }, batch.operations);
+      yield* commitUnits(settings, { node, epoch: batch.epoch, leaseMs: LEASE_MS }, unitsOf(batch.operations));
     }
   });
   await place.run(() => transaction(() => oddRows(place.dialect)));

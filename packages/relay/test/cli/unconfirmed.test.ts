@@ -11,7 +11,8 @@ import { run } from "./command.ts";
 const NOTE = { action: "credit.grant", target: "acme", before: null, after: null };
 
 function refusalOf(result: Result): Promise<void> {
-  const changes = new Changes({ write: async () => null, fresh: async () => undefined }, { ask: async () => result }, () => undefined);
+  const ledger = { ask: async () => result, askAll: () => Promise.reject(new Error("it is one operation")) };
+  const changes = new Changes({ write: async () => null, fresh: async () => undefined }, ledger, () => undefined);
   return changes.ask({ actor: "root", role: "owner", address: null } as unknown as Caller, NOTE, credit("ref-1", 7n)).then(() => undefined);
 }
 

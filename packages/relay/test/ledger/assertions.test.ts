@@ -8,7 +8,7 @@ import type { Hold, Lot, Wallet } from "../../src/ledger/state.ts";
 import { UnitOfWork } from "../../src/ledger/unit-of-work.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
 import { credit, hold, must, NOON, settle, voided, word } from "./operations.ts";
-import { SEAT, STORES, withCredit } from "./stores.ts";
+import { SEAT, storeOf, STORES, withCredit } from "./stores.ts";
 
 type Claim = (typeof CLAIMS)[number];
 
@@ -245,8 +245,7 @@ describe("a fault", () => {
     const store = await open();
     await withCredit(store, 1_000n);
     const told: string[] = [];
-    const commit = async (_seat: unknown, operations: readonly Operation[]): Promise<Result[]> => await store.commit(operations);
-    const ledger = new Ledger({ commit }, { node: SEAT.node, leaseMs: 10 ** 13, onTrouble: (message) => told.push(message) });
+    const ledger = await Ledger.open(storeOf(store), { node: SEAT.node, leaseMs: 10 ** 13, onTrouble: (message) => told.push(message) });
     const asked = [hold("a", 10n), settle("a", 5n, { inputTokens: -1 }), hold("b", 10n)].map((operation) => ledger.ask(operation));
     expect((await Promise.all(asked)).map(word)).toEqual(["ok", "store_failed", "ok"]);
     expect(told).toEqual(["the ledger: a fault in the decision of settle: tokens are whole numbers (a)"]);

@@ -6,7 +6,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Operation } from "../../src/ledger/operation.ts";
 import { SqliteLedger } from "../../src/store/sqlite/ledger.ts";
-import { credit, hold, must, promo, settle } from "./operations.ts";
+import { commitEach, credit, hold, must, promo, settle } from "./operations.ts";
 import { openSqlite } from "./sqlite-file.ts";
 import { SEAT } from "./stores.ts";
 
@@ -29,11 +29,11 @@ let directory: string;
 let database: DatabaseSync;
 let ledger: SqliteLedger;
 
-beforeAll(() => {
+beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "millrace-audit-"));
   database = openSqlite(join(directory, "ledger.db"));
   ledger = new SqliteLedger(database, () => Date.now());
-  for (const result of ledger.commit(SEAT, OPERATIONS)) must(result);
+  for (const result of await commitEach(ledger, SEAT, OPERATIONS)) must(result);
   for (const { name } of database.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all())
     database.exec(`DROP TRIGGER ${String(name)}`);
 });

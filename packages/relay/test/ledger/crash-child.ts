@@ -14,7 +14,7 @@ const WORKERS = 20;
 
 const place = JSON.parse(process.argv[2] ?? "") as { readonly sqlite?: string; readonly postgres?: ClientConfig; readonly life: string };
 
-function openStore(): LedgerStore<readonly Write[]> {
+function openStore(): LedgerStore<Write> {
   if (place.postgres !== undefined) return new PostgresLedger({ connection: place.postgres });
   if (place.sqlite === undefined) throw new Error("no store");
   return new SqliteLedger(openSqlite(place.sqlite));

@@ -4,14 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ClientConfig } from "pg";
 import { expect, test } from "vitest";
+import type { LedgerStore } from "../../src/ledger/ledger.ts";
 import type { Operation } from "../../src/ledger/operation.ts";
-import type { FencingToken } from "../../src/store/ledger/commit.ts";
+import type { FencingToken } from "../../src/ledger/unit.ts";
 import { PostgresLedger } from "../../src/store/postgres/ledger.ts";
 import { SqliteLedger } from "../../src/store/sqlite/ledger.ts";
 import { BIGINT_TYPES } from "../../src/store/postgres/session.ts";
 import pg from "pg";
 import { postgresIsDue } from "../support/postgres.ts";
-import { credit, must, ORDER_NANOS } from "./operations.ts";
+import { commitEach, credit, must, ORDER_NANOS } from "./operations.ts";
 import { openSqlite } from "./sqlite-file.ts";
 import { newPostgresSchema, sharedPostgres } from "./stores.ts";
 
@@ -24,8 +25,7 @@ const FIRST: readonly Operation[] = [
   { kind: "set_budget", id: "daily", scope: "key_1", period: "total", capNanos: CREDIT },
 ];
 
-interface Survivor {
-  commit(seat: FencingToken, operations: readonly Operation[]): ReturnType<SqliteLedger["commit"]> | ReturnType<PostgresLedger["commit"]>;
+interface Survivor extends Pick<LedgerStore<never>, "commit"> {
   audit(): ReturnType<SqliteLedger["audit"]> | ReturnType<PostgresLedger["audit"]>;
 }
 
@@ -56,7 +56,7 @@ async function killInTheMiddle(place: object, afterMs: number, kill: (pid: numbe
 }
 
 async function expectWhole(survivor: Survivor, query: Query, heard: Heard): Promise<void> {
-  const [recovered] = await survivor.commit(SEAT, [{ kind: "recover", node: "crasher" }]);
+  const [recovered] = await commitEach(survivor, SEAT, [{ kind: "recover", node: "crasher" }]);
   must(recovered);
   expect(await survivor.audit()).toEqual([]);
   const [wallet] = await query("SELECT held FROM wallets");
@@ -92,7 +92,7 @@ test(
     const path = join(directory, "ledger.db");
     try {
       for (let life = 0; life < CYCLES; life++) {
-        if (life === 0) prepareSqlite(path);
+        if (life === 0) await prepareSqlite(path);
         const heard = await killInTheMiddle({ sqlite: path, life: `l${life}` }, Math.random() * 150, killChild);
         expect(heard.size).toBeGreaterThan(0);
         const database = openSqlite(path);
@@ -110,9 +110,9 @@ test(
   },
 );
 
-function prepareSqlite(path: string): void {
+async function prepareSqlite(path: string): Promise<void> {
   const database = openSqlite(path);
-  for (const result of new SqliteLedger(database).commit(SEAT, FIRST)) must(result);
+  for (const result of await commitEach(new SqliteLedger(database), SEAT, FIRST)) must(result);
   database.close();
 }
 
@@ -120,7 +120,7 @@ function prepareSqlite(path: string): void {
 async function crashOnPostgres(cycles: number, kill: (pid: number) => Promise<void>): Promise<void> {
   const connection: ClientConfig = await newPostgresSchema();
   const prepared = new PostgresLedger({ connection });
-  for (const result of await prepared.commit(SEAT, FIRST)) must(result);
+  for (const result of await commitEach(prepared, SEAT, FIRST)) must(result);
   await prepared.close();
   for (let life = 0; life < cycles; life++) {
     const heard = await killInTheMiddle({ postgres: connection, life: `l${life}` }, Math.random() * 150, kill);

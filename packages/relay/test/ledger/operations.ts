@@ -1,5 +1,17 @@
 /** Operations with the parts filled in that a test does not speak of. */
+import type { LedgerStore } from "../../src/ledger/ledger.ts";
 import type { CreditOperation, Done, HoldOperation, Operation, Result, SettleOperation } from "../../src/ledger/operation.ts";
+import { onlyResult, unitsOf } from "../../src/ledger/unit.ts";
+import type { FencingToken } from "../../src/ledger/unit.ts";
+
+/** Commits each operation as a unit of its own, all in one batch. */
+export async function commitEach(
+  store: Pick<LedgerStore<never>, "commit">,
+  token: FencingToken,
+  operations: readonly Operation[],
+): Promise<Result[]> {
+  return (await store.commit(token, unitsOf(operations))).map(onlyResult);
+}
 
 /** Noon of a Sunday in UTC: hours away from a new day, a day away from a new week. */
 export const NOON = Date.UTC(2026, 10, 22, 12);

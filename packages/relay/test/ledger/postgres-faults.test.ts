@@ -3,13 +3,17 @@ import pg from "pg";
 import type { ClientConfig } from "pg";
 import { Ledger } from "../../src/ledger/ledger.ts";
 import type { Operation, Result } from "../../src/ledger/operation.ts";
-import type { FencingToken } from "../../src/store/ledger/commit.ts";
+import { unitsOf } from "../../src/ledger/unit.ts";
+import type { FencingToken } from "../../src/ledger/unit.ts";
+import type { CommitUnit } from "../../src/store/ledger/commit.ts";
+import { read } from "../../src/store/sql/sql.ts";
+import type { Write } from "../../src/store/tables/writes.ts";
 import { PostgresLedger } from "../../src/store/postgres/ledger.ts";
 import { PostgresStore } from "../../src/store/postgres/store.ts";
 import { postgresBinaries, postgresIsDue } from "../support/postgres.ts";
 import { openCuttingProxy } from "./cutting-proxy.ts";
 import type { CuttingProxy } from "./cutting-proxy.ts";
-import { credit, hold, must, settle, word } from "./operations.ts";
+import { commitEach, credit, hold, must, settle, word } from "./operations.ts";
 import { newPostgresSchema } from "./stores.ts";
 
 test("where PostgreSQL must be tested it is installed", () => {
@@ -46,7 +50,7 @@ if (postgresIsDue()) {
     const first: Operation[] = [{ kind: "recover", node: SEAT.node }];
     for (const accountId of accounts)
       first.push({ kind: "open_wallet", accountId, floorNanos: 0n }, credit(`top-up-${accountId}`, 1_000_000n, { accountId }));
-    for (const result of await ledger.commit(SEAT, first)) must(result);
+    for (const result of await commitEach(ledger, SEAT, first)) must(result);
   }
 
   test.each(["COMMIT", "INSERT INTO holds", "BEGIN"])(
@@ -56,11 +60,11 @@ if (postgresIsDue()) {
       const ledger = connect("proxy", troubles);
       await prepare(ledger);
       proxy.cutAfter(text);
-      const held = await ledger.commit(SEAT, [hold("r1", 100n), hold("r2", 100n)]);
+      const held = await commitEach(ledger, SEAT, [hold("r1", 100n), hold("r2", 100n)]);
       expect([proxy.cuts, troubles.length]).toEqual([1, 1]);
       expect(held.map(word)).toEqual(text === "COMMIT" ? ["repeat", "repeat"] : ["ok", "ok"]);
       proxy.cutAfter("COMMIT");
-      const [settled] = await ledger.commit(SEAT, [settle("r1", 70n)]);
+      const [settled] = await commitEach(ledger, SEAT, [settle("r1", 70n)]);
       expect(must(settled)).toMatchObject({
         isRepeat: true,
         hold: { chargedNanos: 70n },
@@ -78,7 +82,7 @@ if (postgresIsDue()) {
       await prepare(ledger);
       proxy.muteAfter("COMMIT");
       const startedAt = performance.now();
-      expect((await ledger.commit(SEAT, [hold("r1", 100n), credit("grant-1", 7n)])).map(word)).toEqual(["repeat", "repeat"]);
+      expect((await commitEach(ledger, SEAT, [hold("r1", 100n), credit("grant-1", 7n)])).map(word)).toEqual(["repeat", "repeat"]);
       expect(performance.now() - startedAt).toBeLessThan(6_000);
       expect(await ledger.audit()).toEqual([]);
     },
@@ -130,7 +134,9 @@ if (postgresIsDue()) {
     const accounts = Array.from({ length: 8 }, (_, n) => `a${n}`);
     await prepare(connect("directly"), accounts);
     const relays = await Promise.all(
-      ["relay_1", "relay_2"].map((node) => Ledger.open(connect("directly"), { node, leaseMs: 60_000, limits: { batchMax: 50 } })),
+      ["relay_1", "relay_2"].map((node) =>
+        Ledger.open(connect("directly"), { node, leaseMs: 60_000, limits: { batchMax: 50, askedWithinMs: 30_000 } }),
+      ),
     );
     for (const id of ["b1", "b2"])
       must(await relays[0]?.ask({ kind: "set_budget", id, scope: "key", period: "total", capNanos: 10n ** 12n }));
@@ -154,7 +160,7 @@ if (postgresIsDue()) {
       await prepare(relays[0]!, ["acme", "other"]);
       for (let order = 0; order < 20; order++) {
         const ask = (relay: PostgresLedger, n: number): Promise<Result[]> =>
-          relay.commit(SEAT, [
+          commitEach(relay, SEAT, [
             credit(`order-${order}`, 100n, { accountId: n % 5 === 4 ? "other" : "acme" }),
             credit(`order-${order}`, 101n),
           ]);
@@ -181,17 +187,17 @@ if (postgresIsDue()) {
     for (let round = 0; round < 30; round++) {
       const id = `r${round}`;
       const seat = { ...SEAT, epoch, leaseMs: 0 };
-      const [renewed, held] = await mine.commit({ ...seat, leaseMs: 60_000 }, [
+      const [renewed, held] = await commitEach(mine, { ...seat, leaseMs: 60_000 }, [
         { kind: "recover", node: SEAT.node },
         { kind: "renew_lease" },
       ]);
       epoch = must(renewed).recovery?.epoch ?? 0;
       expect(word(held)).toBe("stale_epoch");
-      must((await mine.commit({ ...seat, epoch }, [hold(id, 100n)]))[0]);
+      must((await commitEach(mine, { ...seat, epoch }, [hold(id, 100n)]))[0]);
       const [settled, recovered] = await Promise.all([
-        mine.commit({ ...seat, epoch }, [settle(id, 60n)]),
+        commitEach(mine, { ...seat, epoch }, [settle(id, 60n)]),
         // The node itself, started a second time: it need not wait for the lease.
-        peer.commit({ ...SEAT, epoch: 0 }, [{ kind: "recover", node: SEAT.node }]),
+        commitEach(peer, { ...SEAT, epoch: 0 }, [{ kind: "recover", node: SEAT.node }]),
       ]);
       const hasSettled = settled[0]?.ok === true;
       expect(must(recovered[0]).recovery?.holds).toHaveLength(hasSettled ? 0 : 1);
@@ -239,6 +245,36 @@ if (postgresIsDue()) {
     expect(await store.audit()).toEqual([]);
   });
 
+  test("a lock that is not of the ledger's keeps out the writes that need it, and no money", { timeout: 30_000 }, async () => {
+    const store = connect("directly");
+    await prepare(store);
+    const account = { id: "acct_1", name: "acme", isMetered: true, createdAt: 1, tier: null, status: "active" } as const;
+    const made: CommitUnit = { operations: [], writes: [{ kind: "account", account, before: null }] };
+    const renamed: CommitUnit = { operations: [], writes: [{ kind: "account", account: { ...account, name: "other" }, before: account }] };
+    expect(await store.commit(SEAT, [made])).toEqual([{ ok: true, results: [] }]);
+    const locker = new pg.Client(connection);
+    await locker.connect();
+    await locker.query("BEGIN; SELECT * FROM accounts FOR UPDATE");
+    const [written, held] = await store.commit(SEAT, [renamed, ...unitsOf<Write>([hold("r1", 100n)])]);
+    expect(written).toMatchObject({ ok: false, code: "store_unavailable" });
+    expect(held).toMatchObject({ ok: true, results: [{ ok: true }] });
+    await locker.end();
+    expect(await store.commit(SEAT, [renamed])).toEqual([{ ok: true, results: [] }]);
+    expect(await store.audit()).toEqual([]);
+  });
+
+  test("writes alone are not asked again once they were sent, while the operations of their batch are", async () => {
+    const ledger = connect("proxy");
+    await prepare(ledger);
+    const note = { at: 1, actor: "a", role: "owner", action: "x", target: "t", before: null, after: null, address: null };
+    const writes: CommitUnit = { operations: [], writes: [{ kind: "audit", note }] };
+    proxy.cutAfter("COMMIT");
+    const [written, held] = await ledger.commit(SEAT, [writes, ...unitsOf<Write>([hold("r1", 100n)])]);
+    expect(written).toMatchObject({ ok: false, code: "store_unavailable", isUnknown: true });
+    expect(held).toMatchObject({ ok: true, results: [{ ok: true, isRepeat: true }] });
+    expect(await ledger.read(read("SELECT count(*) AS n FROM audit_log", []))).toEqual([{ n: 1n }]);
+  });
+
   test("trouble that comes before anybody watches ends when the server answers again", { timeout: 20_000 }, async () => {
     const store = await PostgresStore.open({
       connection: { ...connection, port: proxy.port },
@@ -250,7 +286,9 @@ if (postgresIsDue()) {
     await expect.poll(() => store.trouble, { timeout: 5_000 }).not.toBeNull();
     const startedAt = performance.now();
     await expect(store.query("member", { by: "id", value: "nobody" })).rejects.toThrow("does not answer");
-    expect(await store.write([])).toMatchObject({ reason: expect.stringContaining("does not answer") as string, isOwn: false });
+    expect(await store.commit(SEAT, [{ operations: [], writes: [] }])).toMatchObject([
+      { code: "store_unavailable", reason: expect.stringContaining("does not answer") as string },
+    ]);
     expect(performance.now() - startedAt).toBeLessThan(500);
     proxy.isDown = false;
     await expect.poll(() => store.trouble, { timeout: 5_000 }).toBeNull();
@@ -261,7 +299,7 @@ if (postgresIsDue()) {
   test("a server that may forget what it has committed is refused where power cuts count", async () => {
     const ledger = new PostgresLedger({ connection, durability: "power" });
     open.push(ledger);
-    expect(await ledger.commit(SEAT, [{ kind: "renew_lease" }])).toMatchObject([
+    expect(await commitEach(ledger, SEAT, [{ kind: "renew_lease" }])).toMatchObject([
       { code: "store_unavailable", reason: expect.stringContaining("fsync = on") as string },
     ]);
   });

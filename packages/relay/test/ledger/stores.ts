@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { afterAll } from "vitest";
+import type { LedgerStore } from "../../src/ledger/ledger.ts";
 import type { Operation, Result } from "../../src/ledger/operation.ts";
 import type { Breach } from "../../src/store/ledger/audit.ts";
 import type { Sql } from "../../src/store/sql/sql.ts";
-import type { FencingToken } from "../../src/store/ledger/commit.ts";
+import type { FencingToken } from "../../src/ledger/unit.ts";
 import { PostgresLedger } from "../../src/store/postgres/ledger.ts";
 import { migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { BIGINT_TYPES } from "../../src/store/postgres/session.ts";
@@ -15,7 +16,7 @@ import { SqliteLedger } from "../../src/store/sqlite/ledger.ts";
 import { postgresIsDue, startPostgres } from "../support/postgres.ts";
 import type { TestPostgres } from "../support/postgres.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
-import { NOON } from "./operations.ts";
+import { commitEach, NOON } from "./operations.ts";
 import { openSqlite } from "./sqlite-file.ts";
 
 export interface TestLedger {
@@ -74,7 +75,7 @@ class OnSqlite extends BaseLedger {
     return statement.all();
   };
   async commit(operations: readonly Operation[]): Promise<Result[]> {
-    return this.#ledger.commit(this.seat, operations);
+    return commitEach(this.#ledger, this.seat, operations);
   }
   async audit(): Promise<Breach[]> {
     return this.#ledger.audit();
@@ -96,7 +97,7 @@ class OnPostgres extends BaseLedger {
   override read = async <T>(sql: () => Sql<T>): Promise<T> => await this.#ledger.read(sql());
   override query = async (sql: string): Promise<Record<string, unknown>[]> => (await this.#client.query<Record<string, unknown>>(sql)).rows;
   async commit(operations: readonly Operation[]): Promise<Result[]> {
-    return await this.#ledger.commit(this.seat, operations);
+    return await commitEach(this.#ledger, this.seat, operations);
   }
   async audit(): Promise<Breach[]> {
     return await this.#ledger.audit();
@@ -144,6 +145,17 @@ export const STORES: Readonly<Record<string, () => Promise<TestLedger>>> = {
   SQLite: async () => new OnSqlite(),
   ...(postgresIsDue() ? { PostgreSQL: openOnPostgres } : {}),
 };
+
+/** The test's ledger as the relay's asks it, in units of one operation. */
+export function storeOf(ledger: TestLedger): Pick<LedgerStore<unknown>, "commit"> {
+  return {
+    commit: async (token, units) => {
+      ledger.seat = token;
+      const results = await ledger.commit(units.flatMap(({ operations }) => operations));
+      return results.map((result) => ({ ok: true, results: [result] }));
+    },
+  };
+}
 
 /** A booted process and an account with credit. */
 export async function withCredit(ledger: TestLedger, amountNanos: bigint, floorNanos = 0n): Promise<void> {

@@ -6,6 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Ending, RequestRow } from "../../src/insight/row.ts";
 import { Ledger } from "../../src/ledger/ledger.ts";
+import { PostgresLedger } from "../../src/store/postgres/ledger.ts";
 import type { Operation, Result } from "../../src/ledger/operation.ts";
 import { RowKeeper } from "../../src/store/keeper/row-keeper.ts";
 import { Spool } from "../../src/store/keeper/spool.ts";
@@ -151,10 +152,13 @@ describe.each(Object.entries(DATABASES))("on %s", (name, newDatabase) => {
     { timeout: 30_000 },
     async (order) => {
       shop = await Shop.open("5.00", {}, { database: await newDatabase() });
-      const { store, ledger } = shop.relay.books;
-      const slow = await Ledger.open(store, { node: "slow", leaseMs: 300 });
+      const { ledger } = shop.relay.books;
+      const { url } = shop.database.configIn("") as { url: string };
+      const itsOwn = new PostgresLedger({ connection: { connectionString: url } });
+      const slow = await Ledger.open(itsOwn, { node: "slow", leaseMs: 300 });
       await holdBy(slow);
       await slow.close();
+      await itsOwn.close();
       await eventually(async () => (await ledger.ask({ kind: "recover", node: "slow" })).ok);
       // Only the correction is late.
       const wrap = (ask: Ask): Ask => {

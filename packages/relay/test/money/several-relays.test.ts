@@ -4,6 +4,7 @@ import { join } from "node:path";
 import pg from "pg";
 import { afterEach, describe, expect, test } from "vitest";
 import { Ledger } from "../../src/ledger/ledger.ts";
+import { PostgresLedger } from "../../src/store/postgres/ledger.ts";
 import { Sweeper } from "../../src/store/keeper/sweeper.ts";
 import { until } from "../simulator/raw-client.ts";
 import { call, errorOf } from "../support/call.ts";
@@ -147,11 +148,14 @@ describe.runIf(postgresIsDue())("several relays on one PostgreSQL", () => {
   test("the holds of a relay that died are ended by another one, at their last note; its late settlement is a correction", async () => {
     await open("5.00", { text: "x" });
     const { store, ledger } = shop.relay.books;
-    const dead = await Ledger.open(store, { node: "dead", leaseMs: 300 });
+    const { url } = shop.database.configIn("") as { url: string };
+    const itsOwn = new PostgresLedger({ connection: { connectionString: url } });
+    const dead = await Ledger.open(itsOwn, { node: "dead", leaseMs: 300 });
     const asked = { id: "req_dead", accountId: shop.id, keyId: shop.keyId, model: "m", priceId: "none" };
     expect((await dead.ask({ kind: "hold", ...asked, amountNanos: DOLLAR, mode: "full", isMetered: true, budgetIds: [] })).ok).toBe(true);
     await dead.ask({ kind: "checkpoint", id: "req_dead", seq: 1, inputTokens: 5, outputTokens: 7, chargeNanos: 19_000_000n });
     await dead.close();
+    await itsOwn.close();
     const troubles: string[] = [];
     const sweeper = new Sweeper({ store, ledger, deadAfterMs: 0, onTrouble: (message) => troubles.push(message) });
     await sweeper.sweep();

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { UsageQuestion, UsageSum } from "../../src/control/ports.ts";
 import { CONTROL_QUERIES } from "../../src/store/queries/control.ts";
-import { commitWrites } from "../../src/store/tables/writes.ts";
+import { commitUnits } from "../../src/store/ledger/commit.ts";
+import { SEAT } from "../ledger/stores.ts";
 import { PLACES } from "./plans.ts";
 import type { Place } from "./plans.ts";
 import { row } from "./row.ts";
@@ -25,7 +26,7 @@ describe.each(Object.entries(PLACES))("%s", (_name, open) => {
         return { kind: "row", row: row(`req_${day}_${at}`, { at: atMs + at, model }) } as const;
       }),
     );
-    expect(await place.run(() => commitWrites([writes]))).toEqual([null]);
+    expect(await place.run(() => commitUnits({ now: null }, SEAT, [{ operations: [], writes }]))).toEqual([{ ok: true, results: [] }]);
   });
   afterAll(() => place.close());
 

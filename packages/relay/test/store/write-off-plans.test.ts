@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Operation } from "../../src/ledger/operation.ts";
 import { CONTROL_QUERIES } from "../../src/store/queries/control.ts";
-import { commitBatch } from "../../src/store/ledger/commit.ts";
+import { unitsOf } from "../../src/ledger/unit.ts";
+import { commitUnits } from "../../src/store/ledger/commit.ts";
 import { sumWriteOffs, writeOffsOfSums } from "../../src/store/tables/write-offs.ts";
 import type { Dialect } from "../../src/store/sql/dialect.ts";
 import { credit, hold, NOON, settle } from "../ledger/operations.ts";
@@ -20,7 +21,7 @@ describe.each(Object.entries(PLACES))("%s", (name, open) => {
   beforeAll(async () => {
     place = await open();
     const ask = (at: number, operations: readonly Operation[]): Promise<unknown> =>
-      place.run(() => commitBatch({ now: () => NOON + at }, SEAT, operations));
+      place.run(() => commitUnits({ now: () => NOON + at }, SEAT, unitsOf(operations)));
     await ask(0, [
       { kind: "recover", node: SEAT.node },
       { kind: "open_wallet", accountId: "acme", floorNanos: 0n },

@@ -1,8 +1,9 @@
-/** One batch, one transaction: lock, load, decide, write. A batch that fails is halved, so that one bad operation refuses only itself. */
+/** One batch, one transaction: lock, load, decide, write. */
 import { applyBatch } from "../../ledger/apply-batch.ts";
 import { NO_USAGE, requestRow } from "../../insight/row.ts";
 import type { RequestRow } from "../../insight/row.ts";
 import type { Operation, Result } from "../../ledger/operation.ts";
+import type { FencingToken, Unit, UnitOutcome } from "../../ledger/unit.ts";
 import type { Changes, Hold } from "../../ledger/state.ts";
 import { loadNodes, loadState } from "./load.ts";
 import { writeChanges } from "./write.ts";
@@ -14,14 +15,6 @@ import { transaction } from "../transaction.ts";
 import { applyWrites } from "../tables/writes.ts";
 import type { Write } from "../tables/writes.ts";
 
-/** Who commits: a process and the epoch its recovery gave it. */
-export interface FencingToken {
-  readonly node: string;
-  readonly epoch: number;
-  /** For how long a renewed lease runs. */
-  readonly leaseMs: number;
-}
-
 export interface CommitSettings {
   /** Null takes the database's own clock. */
   readonly now: (() => number) | null;
@@ -30,60 +23,72 @@ export interface CommitSettings {
 /** Somebody else keeps a row that the batch needs. */
 export class RowsLocked extends Error {}
 
-/** What is to be written in an operation's transaction if it is not refused. A row gets what its hold was charged. */
-export type AttachedWrites = readonly (readonly Write[] | undefined)[];
+/** Operations of the ledger and what is written with them, or writes alone. The row of a request gets what its hold was charged. */
+export type CommitUnit = Unit<Write>;
 
 /**
- * Answers in the order of the operations, after COMMIT.
+ * Many units in one transaction, each stored whole or not at all; answers in their order, after COMMIT. Where they fail together
+ * they are halved, so that a bad one refuses only itself.
  * @throws when the connection is lost: then the outcome is unknown, and the same operations may be asked again.
- * @throws {RowsLocked} when a part or all of it is not done because of a lock; see `locked-ledger.ts`.
+ * @throws {RowsLocked} when a part or all of it is not done because of a lock; see `postgres/locked-rows.ts`.
  */
-export function* commitBatch(
-  settings: CommitSettings,
-  seat: FencingToken,
-  operations: readonly Operation[],
-  attachedWrites: AttachedWrites = [],
-): Sql<Result[]> {
-  if (operations.length === 0) return [];
-  const outcome = yield* transaction((isAgain) => decideAndWrite(settings, seat, operations, attachedWrites, isAgain));
-  if (outcome.ok) return outcome.value;
-  if (outcome.isLocked) throw new RowsLocked(outcome.reason);
-  if (outcome.isEverybody) return operations.map(() => ({ ok: false, code: "store_unavailable", reason: outcome.reason }));
-  if (operations.length === 1) return [{ ok: false, code: "store_failed", reason: outcome.reason }];
-  const middle = operations.length >> 1;
-  const first = yield* commitBatch(settings, seat, operations.slice(0, middle), attachedWrites.slice(0, middle));
-  return [...first, ...(yield* commitBatch(settings, seat, operations.slice(middle), attachedWrites.slice(middle)))];
+export function* commitUnits(settings: CommitSettings, token: FencingToken, units: readonly CommitUnit[]): Sql<UnitOutcome[]> {
+  if (units.length === 0) return [];
+  const outcome = yield* transaction((isAgain) => decideAndWrite(settings, token, units, isAgain));
+  if (outcome.ok) return outcome.value.map((results) => ({ ok: true, results }));
+  const { reason, isLocked, isEverybody } = outcome;
+  if (isLocked) throw new RowsLocked(reason);
+  if (isEverybody || units.length === 1)
+    return units.map(() => ({ ok: false, code: isEverybody ? "store_unavailable" : "store_failed", reason }));
+  const middle = units.length >> 1;
+  const first = yield* commitUnits(settings, token, units.slice(0, middle));
+  return [...first, ...(yield* commitUnits(settings, token, units.slice(middle)))];
 }
 
-function* decideAndWrite(
-  settings: CommitSettings,
-  seat: FencingToken,
-  operations: readonly Operation[],
-  attachedWrites: AttachedWrites,
-  isAgain: boolean,
-): Sql<Result[]> {
-  const nodes = yield* loadNodes(operations, seat.node);
+/** @returns the results of each unit's operations. */
+function* decideAndWrite(settings: CommitSettings, token: FencingToken, units: readonly CommitUnit[], isAgain: boolean): Sql<Result[][]> {
+  const operations = units.flatMap((unit) => unit.operations);
+  const { results, recovered } = operations.length === 0 ? NOTHING_ASKED : yield* decide(settings, token, operations);
+  let at = 0;
+  const byUnit = units.map((unit) => results.slice(at, (at += unit.operations.length)));
+  // A row that is known from its request comes after, and so in the place of, one that is made from its hold.
+  const writes = [...recovered, ...units.flatMap((unit, which) => writesOf(unit, byUnit[which] ?? []))];
+  if (writes.length > 0) yield* applyWrites(writes, isAgain);
+  return byUnit;
+}
+
+interface Decided {
+  readonly results: readonly Result[];
+  /** Rows of the requests whose holds a recovery ended. */
+  readonly recovered: readonly Write[];
+}
+
+const NOTHING_ASKED: Decided = { results: [], recovered: [] };
+
+function* decide(settings: CommitSettings, token: FencingToken, operations: readonly Operation[]): Sql<Decided> {
+  const nodes = yield* loadNodes(operations, token.node);
   const nowMs = settings.now === null ? yield* databaseNow() : settings.now();
   const state = yield* loadState(operations, nodes, nowMs);
   const { results, changes } = applyBatch(state, operations, {
     nowMs,
-    node: seat.node,
-    epoch: seat.epoch,
-    leaseUntilMs: nowMs + seat.leaseMs,
+    node: token.node,
+    epoch: token.epoch,
+    leaseUntilMs: nowMs + token.leaseMs,
   });
   yield* writeChanges(changes);
-  const writes = [...results.flatMap((result, at) => writesOf(attachedWrites[at], result)), ...recoveredRows(changes)];
-  if (writes.length > 0) yield* applyWrites(writes, isAgain);
-  return results;
+  return { results, recovered: recoveredRows(changes) };
 }
 
-function writesOf(given: readonly Write[] | undefined, result: Result): readonly Write[] {
-  if (given === undefined || !result.ok) return [];
+function writesOf({ operations, writes }: CommitUnit, results: readonly Result[]): readonly Write[] {
+  const done = results.filter((result) => result.ok);
+  if (writes.length === 0 || done.length < operations.length) return [];
   // What was done before is noted already.
-  const writes = result.isRepeat ? given.filter((write) => write.kind !== "audit") : given;
-  const charged = result.balances === null ? null : (result.hold?.chargedNanos ?? null);
-  if (charged === null) return writes;
-  return writes.map((write) => (write.kind === "row" ? { ...write, row: { ...write.row, chargeNanos: String(charged) } } : write));
+  const isRepeat = done.length > 0 && done.every((result) => result.isRepeat);
+  const news = isRepeat ? writes.filter((write) => write.kind !== "audit") : writes;
+  const [result] = done;
+  const charged = result === undefined || result.balances === null ? null : (result.hold?.chargedNanos ?? null);
+  if (charged === null) return news;
+  return news.map((write) => (write.kind === "row" ? { ...write, row: { ...write.row, chargeNanos: String(charged) } } : write));
 }
 
 /** Rows of requests whose process died: what is known of them is what their holds say. */

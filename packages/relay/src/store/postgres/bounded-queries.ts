@@ -1,23 +1,26 @@
-/** Questions on a connection of their own, for callers who do not wait for ever, and not at all for a server that is known to be away. */
-import type { ReconnectingSession } from "./session.ts";
+/** Queries on a connection of their own, for callers who do not wait for ever, and not at all for a server that is known to be away. */
+import type pg from "pg";
+import { ReconnectingSession } from "./session.ts";
 import type { Sql } from "../sql/sql.ts";
 
 export interface BoundedQueriesSettings {
+  /** Statements that make the session what it is for. */
+  readonly setUp: string;
   /** How long a caller waits, the time in line included. */
   readonly withinMs: number;
-  /** Questions in line. More are refused. */
+  /** Queries in line. More are refused. */
   readonly waitingMax: number;
   /** Why the server is known not to answer, or null. */
   readonly trouble: () => string | null;
 }
 
 export class BoundedQueries {
-  readonly #line: ReconnectingSession;
+  readonly #session: ReconnectingSession;
   readonly #settings: BoundedQueriesSettings;
   #waiting = 0;
 
-  constructor(line: ReconnectingSession, settings: BoundedQueriesSettings) {
-    this.#line = line;
+  constructor(connection: pg.ClientConfig, settings: BoundedQueriesSettings) {
+    this.#session = new ReconnectingSession(connection, { setUp: settings.setUp, answerMs: settings.withinMs });
     this.#settings = settings;
   }
 
@@ -29,7 +32,7 @@ export class BoundedQueries {
     if (this.#waiting >= waitingMax) throw new Error("too many queries wait");
     this.#waiting++;
     let isOver = false;
-    const answer = this.#line.run(make, () => !isOver && trouble() === null).finally(() => this.#waiting--);
+    const answer = this.#session.run(make, () => !isOver && trouble() === null).finally(() => this.#waiting--);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`PostgreSQL took longer than ${withinMs / 1000} s`)), withinMs);
@@ -43,6 +46,6 @@ export class BoundedQueries {
   }
 
   async close(): Promise<void> {
-    await this.#line.close();
+    await this.#session.close();
   }
 }

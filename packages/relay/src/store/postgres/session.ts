@@ -139,7 +139,7 @@ function columnArrays(rows: readonly (readonly SqlValue[])[], width: number): Sq
   return Array.from({ length: width }, (_, at) => rows.map((row) => row[at] ?? null));
 }
 
-export interface LineSettings {
+export interface ReconnectingSessionSettings {
   /** See {@link Session.open}. */
   readonly setUp: string;
   readonly answerMs?: number;
@@ -152,11 +152,11 @@ export interface LineSettings {
 /** A session that is opened when it is first needed, and again after it broke. One question at a time. */
 export class ReconnectingSession {
   readonly #connection: pg.ClientConfig;
-  readonly #settings: LineSettings;
+  readonly #settings: ReconnectingSessionSettings;
   #session: Session | null = null;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(connection: pg.ClientConfig, settings: LineSettings) {
+  constructor(connection: pg.ClientConfig, settings: ReconnectingSessionSettings) {
     this.#connection = connection;
     this.#settings = settings;
   }

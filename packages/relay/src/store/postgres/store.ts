@@ -1,24 +1,21 @@
 /**
- * The store in PostgreSQL, for one relay or several. Five connections: one for the ledger, one for other writes, one for what
- * requests look up, one for summaries, and one that watches for what other relays changed and whether the server answers.
+ * The store in PostgreSQL, for one relay or several. Four connections: one for all that is committed, one for what requests look
+ * up, one for summaries, and one that watches for what other relays changed and whether the server answers.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { errorText } from "../../basics/error-text.ts";
 import type pg from "pg";
-import type { Operation, Result } from "../../ledger/operation.ts";
-import type { AttachedWrites, FencingToken } from "../ledger/commit.ts";
+import { errorText } from "../../basics/error-text.ts";
+import type { FencingToken, UnitOutcome } from "../../ledger/unit.ts";
+import type { Database } from "../database.ts";
+import type { CommitUnit } from "../ledger/commit.ts";
 import { PostgresLedger } from "./ledger.ts";
 import { migratePostgres } from "./migrate.ts";
 import { BoundedQueries } from "./bounded-queries.ts";
-import { FOR_LOOKING_UP, FOR_READING, FOR_WRITING, ReconnectingSession } from "./session.ts";
+import { FOR_LOOKING_UP, FOR_READING, ReconnectingSession } from "./session.ts";
 import { queryOf } from "../queries/queries.ts";
 import type { ControlRecords, QueryAnswer, QueryArgs, QueryName } from "../queries/queries.ts";
 import { mayAnswerLater } from "../sql/errors.ts";
 import { read } from "../sql/sql.ts";
-import type { Store } from "../store.ts";
-import { WriteQueue } from "../write-queue.ts";
-import { commitWrites } from "../tables/writes.ts";
-import type { Write, WriteOutcome } from "../tables/writes.ts";
 
 /** A server may start after the relay does. */
 const OPEN_WITHIN_MS = 30_000;
@@ -42,7 +39,6 @@ const LOOKUPS: ReadonlySet<QueryName> = new Set([
   "expiredAccounts",
   "deadNodes",
 ]);
-const CLOSE_WITHIN_MS = 10_000;
 
 export interface PostgresStoreSettings {
   readonly connection: pg.ClientConfig;
@@ -53,15 +49,13 @@ export interface PostgresStoreSettings {
   readonly onTrouble: (message: string) => void;
 }
 
-export class PostgresStore implements Store {
+export class PostgresStore implements Database {
   readonly isShared = true;
   readonly #settings: PostgresStoreSettings;
   readonly #ledger: PostgresLedger;
-  readonly #writes: ReconnectingSession;
   readonly #lookups: BoundedQueries;
   readonly #summaries: BoundedQueries;
   readonly #watch: ReconnectingSession;
-  readonly #queue: WriteQueue;
   #trouble: string | null = null;
   #isClosed = false;
   #watching: Promise<void> = Promise.resolve();
@@ -72,7 +66,6 @@ export class PostgresStore implements Store {
 
   private constructor(settings: PostgresStoreSettings) {
     const { connection, durability, name } = settings;
-    const mustBeDurable = durability === "power";
     this.#settings = settings;
     this.#ledger = new PostgresLedger({
       connection,
@@ -81,14 +74,15 @@ export class PostgresStore implements Store {
       onTrouble: (message) => this.#fail(message),
       trouble: () => this.#trouble,
     });
-    this.#writes = new ReconnectingSession(connection, { setUp: FOR_WRITING, mustBeDurable });
     const trouble = (): string | null => this.#trouble;
-    const looking = new ReconnectingSession(connection, { setUp: FOR_LOOKING_UP, answerMs: LOOKUP_WITHIN_MS });
-    this.#lookups = new BoundedQueries(looking, { withinMs: LOOKUP_WITHIN_MS, waitingMax: LOOKUPS_MAX, trouble });
-    const reading = new ReconnectingSession(connection, { setUp: FOR_READING, answerMs: SUMMARY_WITHIN_MS });
-    this.#summaries = new BoundedQueries(reading, { withinMs: SUMMARY_WITHIN_MS, waitingMax: SUMMARIES_MAX, trouble });
+    this.#lookups = new BoundedQueries(connection, { setUp: FOR_LOOKING_UP, withinMs: LOOKUP_WITHIN_MS, waitingMax: LOOKUPS_MAX, trouble });
+    this.#summaries = new BoundedQueries(connection, {
+      setUp: FOR_READING,
+      withinMs: SUMMARY_WITHIN_MS,
+      waitingMax: SUMMARIES_MAX,
+      trouble,
+    });
     this.#watch = new ReconnectingSession(connection, { setUp: "SET statement_timeout = '2s'", answerMs: WATCH_WITHIN_MS });
-    this.#queue = new WriteQueue((units) => this.#commitWrites(units));
   }
 
   /**
@@ -118,33 +112,12 @@ export class PostgresStore implements Store {
     return this.#ledger.takeName();
   }
 
-  get waiting(): number {
-    return this.#queue.waiting;
-  }
-
-  get hasRoom(): boolean {
-    return this.#queue.hasRoom;
-  }
-
   get trouble(): string | null {
     return this.#trouble;
   }
 
-  commit(seat: FencingToken, operations: readonly Operation[], attachedWrites: AttachedWrites = []): Promise<Result[]> {
-    return this.#ledger.commit(seat, operations, attachedWrites);
-  }
-
-  write(writes: readonly Write[]): Promise<WriteOutcome> {
-    return this.#trouble === null ? this.#queue.add(writes) : Promise.resolve({ reason: this.#trouble, isOwn: false });
-  }
-
-  async #commitWrites(units: readonly (readonly Write[])[]): Promise<readonly WriteOutcome[]> {
-    try {
-      return await this.#writes.run(() => commitWrites(units));
-    } catch (error) {
-      this.#fail(errorText(error));
-      throw error;
-    }
+  commit(token: FencingToken, units: readonly CommitUnit[]): Promise<UnitOutcome[]> {
+    return this.#ledger.commit(token, units);
   }
 
   query<N extends QueryName>(name: N, args: QueryArgs<N>): Promise<QueryAnswer<N>> {
@@ -198,12 +171,9 @@ export class PostgresStore implements Store {
   }
 
   async close(): Promise<void> {
-    const deadline = Date.now() + CLOSE_WITHIN_MS;
-    while (this.waiting > 0 && this.#trouble === null && Date.now() < deadline) await sleep(5);
     this.#isClosed = true;
     this.#wake();
-    this.#queue.close("the store is closed");
-    await Promise.all([this.#ledger.close(), this.#writes.close(), this.#lookups.close(), this.#summaries.close(), this.#watch.close()]);
+    await Promise.all([this.#ledger.close(), this.#lookups.close(), this.#summaries.close(), this.#watch.close()]);
     await this.#watching;
   }
 }

@@ -1,10 +1,10 @@
 /** The ledger in an open SQLite database, for the thread that writes it. */
 import type { DatabaseSync } from "node:sqlite";
-import type { Operation, Result } from "../../ledger/operation.ts";
+import type { FencingToken, UnitOutcome } from "../../ledger/unit.ts";
 import { auditLedger } from "../ledger/audit.ts";
 import type { Breach } from "../ledger/audit.ts";
-import { commitBatch } from "../ledger/commit.ts";
-import type { AttachedWrites, FencingToken } from "../ledger/commit.ts";
+import { commitUnits } from "../ledger/commit.ts";
+import type { CommitUnit } from "../ledger/commit.ts";
 import type { Sql } from "../sql/sql.ts";
 import { SqliteRunner } from "./runner.ts";
 
@@ -18,9 +18,9 @@ export class SqliteLedger {
     this.#now = now;
   }
 
-  /** Commits a batch and answers in its order. */
-  commit(seat: FencingToken, operations: readonly Operation[], attachedWrites: AttachedWrites = []): Result[] {
-    return this.#runner.run(commitBatch({ now: this.#now }, seat, operations, attachedWrites));
+  /** Commits units and answers in their order. */
+  commit(token: FencingToken, units: readonly CommitUnit[]): UnitOutcome[] {
+    return this.#runner.run(commitUnits({ now: this.#now }, token, units));
   }
 
   /** What is wrong in the books; see `ledger/audit.ts`. */

@@ -1,31 +1,24 @@
 /** The embedded store: SQLite, with a writer thread that commits in groups, and a reader thread beside it. */
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Operation, Result } from "../../ledger/operation.ts";
-import type { AttachedWrites, FencingToken } from "../ledger/commit.ts";
+import type { FencingToken, UnitOutcome } from "../../ledger/unit.ts";
+import type { Database } from "../database.ts";
+import type { CommitUnit } from "../ledger/commit.ts";
 import type { QueryAnswer, QueryArgs, QueryName } from "../queries/queries.ts";
 import type { WriterData, WriterMessage } from "./writer.ts";
-import type { Store } from "../store.ts";
 import { WorkerClient } from "./worker-client.ts";
-import { WriteQueue } from "../write-queue.ts";
-import type { Write, WriteOutcome } from "../tables/writes.ts";
-
-const CLOSE_WITHIN_MS = 10_000;
 
 export interface SqliteSettings extends WriterData {
   /** Told about trouble that no caller hears of. */
   readonly onTrouble: (message: string) => void;
 }
 
-export class SqliteStore implements Store {
+export class SqliteStore implements Database {
   readonly isShared = false;
   readonly #writer: WorkerClient;
   readonly #reader: WorkerClient;
-  readonly #queue: WriteQueue;
 
   private constructor(writer: WorkerClient, reader: WorkerClient) {
     this.#writer = writer;
     this.#reader = reader;
-    this.#queue = new WriteQueue(async (units) => (await this.#tell({ kind: "writes", units })) as WriteOutcome[]);
   }
 
   /**
@@ -33,11 +26,10 @@ export class SqliteStore implements Store {
    * @throws when it cannot be opened, or is of a newer program.
    */
   static async open({ onTrouble, ...data }: SqliteSettings): Promise<SqliteStore> {
-    const opened: SqliteStore[] = [];
+    let isOpen = false;
     const writer = new WorkerClient("writer", data, (reason) => {
       // Before it is open whoever opens it hears of it.
-      for (const store of opened) store.#queue.close(reason);
-      if (opened.length > 0) onTrouble(`the store stopped: ${reason}`);
+      if (isOpen) onTrouble(`the store stopped: ${reason}`);
     });
     try {
       await writer.ask({ kind: "open" } satisfies WriterMessage);
@@ -48,33 +40,16 @@ export class SqliteStore implements Store {
     }
     // Only now is there surely a file to read.
     const reader = new WorkerClient("reader", { path: data.path }, (reason) => onTrouble(`reading the database stopped: ${reason}`));
-    const store = new SqliteStore(writer, reader);
-    opened.push(store);
-    return store;
-  }
-
-  #tell(message: WriterMessage): Promise<unknown> {
-    return this.#writer.ask(message);
-  }
-
-  get waiting(): number {
-    return this.#queue.waiting;
-  }
-
-  get hasRoom(): boolean {
-    return this.#queue.hasRoom;
+    isOpen = true;
+    return new SqliteStore(writer, reader);
   }
 
   get trouble(): string | null {
     return this.#writer.death;
   }
 
-  async commit(seat: FencingToken, operations: readonly Operation[], attachedWrites: AttachedWrites = []): Promise<Result[]> {
-    return (await this.#tell({ kind: "ledger", seat, operations, attachedWrites })) as Result[];
-  }
-
-  write(writes: readonly Write[]): Promise<WriteOutcome> {
-    return this.#queue.add(writes);
+  async commit(token: FencingToken, units: readonly CommitUnit[]): Promise<UnitOutcome[]> {
+    return (await this.#writer.ask({ kind: "commit", token, units } satisfies WriterMessage)) as UnitOutcome[];
   }
 
   async query<N extends QueryName>(name: N, args: QueryArgs<N>): Promise<QueryAnswer<N>> {
@@ -88,11 +63,8 @@ export class SqliteStore implements Store {
     return Promise.resolve();
   }
 
-  /** Waits until all that was given is stored, then closes. Bounded: what is left after ten seconds is refused. */
+  /** After what was asked is answered; bounded. */
   async close(): Promise<void> {
-    const deadline = Date.now() + CLOSE_WITHIN_MS;
-    while (this.waiting > 0 && Date.now() < deadline) await sleep(5);
-    this.#queue.close("the store is closed");
     await this.#reader.close();
     await this.#writer.close();
   }

@@ -5,13 +5,13 @@
 import { DatabaseSync } from "node:sqlite";
 import { workerData } from "node:worker_threads";
 import type { Operation } from "../../ledger/operation.ts";
-import type { AttachedWrites, FencingToken } from "../ledger/commit.ts";
+import type { FencingToken } from "../../ledger/unit.ts";
+import type { CommitUnit } from "../ledger/commit.ts";
 import { SqliteLedger } from "./ledger.ts";
 import { migrateSqlite } from "./migrate.ts";
 import { SqliteRunner } from "./runner.ts";
 import { answerMessages } from "./worker-server.ts";
-import { commitWrites, isDecided } from "../tables/writes.ts";
-import type { Write } from "../tables/writes.ts";
+import { isDecidedWrite } from "../tables/writes.ts";
 
 export interface WriterData {
   readonly path: string;
@@ -21,15 +21,9 @@ export interface WriterData {
 
 export type WriterMessage =
   | { readonly kind: "open" }
-  | { readonly kind: "writes"; readonly units: readonly (readonly Write[])[] }
-  | {
-      readonly kind: "ledger";
-      readonly seat: FencingToken;
-      readonly operations: readonly Operation[];
-      readonly attachedWrites: AttachedWrites;
-    };
+  | { readonly kind: "commit"; readonly token: FencingToken; readonly units: readonly CommitUnit[] };
 
-/** Operations that people decided: these are synced to the disk before they are answered. */
+/** Operations that people decided. */
 const DECIDED: ReadonlySet<Operation["kind"]> = new Set([
   "credit",
   "adjust",
@@ -50,6 +44,11 @@ const runner = new SqliteRunner(database);
 const ledger = new SqliteLedger(database, () => Date.now(), runner);
 let isSynced: boolean | null = null;
 
+/** What people decided is synced to the disk before it is answered. */
+function isDecided({ operations, writes }: CommitUnit): boolean {
+  return operations.some(({ kind }) => DECIDED.has(kind)) || writes.some(isDecidedWrite);
+}
+
 function sync(isNeeded: boolean): void {
   const wanted = isNeeded || durability === "power";
   if (wanted === isSynced) return;
@@ -61,12 +60,9 @@ function answer(message: WriterMessage): unknown {
   switch (message.kind) {
     case "open":
       return null;
-    case "writes":
-      sync(message.units.some((unit) => unit.some(isDecided)));
-      return runner.run(commitWrites(message.units));
-    case "ledger":
-      sync(message.operations.some((operation) => DECIDED.has(operation.kind)));
-      return ledger.commit(message.seat, message.operations, message.attachedWrites);
+    case "commit":
+      sync(message.units.some(isDecided));
+      return ledger.commit(message.token, message.units);
   }
 }
 

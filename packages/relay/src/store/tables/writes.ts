@@ -12,7 +12,6 @@ import { storedAttempts, storedRequest, writeRequests } from "./request-rows.ts"
 import { read, writeRows } from "../sql/sql.ts";
 import type { RowsStatement, Sql } from "../sql/sql.ts";
 import { insertInto } from "../sql/statements.ts";
-import { transaction } from "../transaction.ts";
 
 export type Write =
   | { readonly kind: "row"; readonly row: RequestRow }
@@ -27,7 +26,7 @@ export type Write =
   | { readonly kind: "revision"; readonly revision: NewRevision };
 
 /** Writes that people decided are synced to the disk before they are answered. */
-export function isDecided(write: Write): boolean {
+export function isDecidedWrite(write: Write): boolean {
   return write.kind !== "row" && write.kind !== "price";
 }
 
@@ -94,29 +93,4 @@ const KEEP_PRICES = insertInto(
 
 function* writePrice({ id, version, at }: Extract<Write, { kind: "price" }>): Sql<void> {
   yield* writeRows(KEEP_PRICES, [[id, version, at]]);
-}
-
-/** Null when it is stored. */
-export type WriteOutcome = WriteFailure | null;
-
-interface WriteFailure {
-  readonly reason: string;
-  /** The writes themselves are to blame: they fail the next time too, while others are stored. */
-  readonly isOwn: boolean;
-}
-
-/**
- * Many units in one transaction, each stored whole or not at all. Where they fail together each is tried alone, so that
- * a bad one refuses only itself.
- * @throws when the connection is lost: then the outcome is unknown, and the same may be asked again.
- */
-export function* commitWrites(units: readonly (readonly Write[])[]): Sql<WriteOutcome[]> {
-  if (units.length === 0) return [];
-  const outcome = yield* transaction((isAgain) => applyWrites(units.flat(), isAgain));
-  if (outcome.ok) return units.map(() => null);
-  const { reason, isEverybody } = outcome;
-  if (units.length === 1 || isEverybody) return units.map(() => ({ reason, isOwn: !isEverybody }));
-  const middle = units.length >> 1;
-  const first = yield* commitWrites(units.slice(0, middle));
-  return [...first, ...(yield* commitWrites(units.slice(middle)))];
 }

@@ -6,6 +6,7 @@ import type { StatementSync } from "node:sqlite";
 import { NO_USAGE, requestRow } from "../../../src/insight/row.ts";
 import type { Operation, Result } from "../../../src/ledger/operation.ts";
 import type { Changes, LedgerState, LotMove, TableChanges } from "../../../src/ledger/state.ts";
+import { onlyResult } from "../../../src/ledger/unit.ts";
 import { GuardFailed } from "../../../src/store/sql/sql.ts";
 import type { Sql } from "../../../src/store/sql/sql.ts";
 import { SqliteLedger } from "../../../src/store/sqlite/ledger.ts";
@@ -142,11 +143,8 @@ class SqliteBooks implements Books {
 
   commit(token: Token, operations: readonly Operation[]): readonly Result[] {
     try {
-      const results = this.#ledger.commit(
-        token,
-        operations,
-        operations.map((operation) => this.#rowOf(operation)),
-      );
+      const units = operations.map((operation) => ({ operations: [operation], writes: this.#rowOf(operation) }));
+      const results = this.#ledger.commit(token, units).map(onlyResult);
       this.#tell(token, operations, results);
       return results;
     } catch (error) {
@@ -165,10 +163,10 @@ class SqliteBooks implements Books {
   }
 
   /** What goes with the end of a request that somebody heard of. */
-  #rowOf(operation: Operation): readonly Write[] | undefined {
-    if (this.#plant.losesRows === true) return undefined;
-    if (operation.kind !== "settle" && operation.kind !== "void" && operation.kind !== "correct") return undefined;
-    if (operation.kind === "void" && operation.endReason === ORPHAN) return undefined;
+  #rowOf(operation: Operation): readonly Write[] {
+    if (this.#plant.losesRows === true) return [];
+    if (operation.kind !== "settle" && operation.kind !== "void" && operation.kind !== "correct") return [];
+    if (operation.kind === "void" && operation.endReason === ORPHAN) return [];
     const { accountId = "plain", keyId = "key_1", createdAtMs = 0 } = this.#state.holds.get(operation.id) ?? {};
     const isLate = operation.kind === "correct" || operation.endReason === "store_unavailable";
     const how = isLate

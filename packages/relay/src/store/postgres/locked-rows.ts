@@ -2,9 +2,9 @@
  * Rows that somebody else keeps locked, on PostgreSQL: what touches them is refused, and the rest of the batch goes on. They are
  * remembered until they are free, so that only the batch that finds them waits.
  */
-import type { Operation, Result } from "../../ledger/operation.ts";
-import { commitBatch, RowsLocked } from "../ledger/commit.ts";
-import type { CommitSettings, AttachedWrites, FencingToken } from "../ledger/commit.ts";
+import type { FencingToken, UnitOutcome } from "../../ledger/unit.ts";
+import { commitUnits, RowsLocked } from "../ledger/commit.ts";
+import type { CommitSettings, CommitUnit } from "../ledger/commit.ts";
 import { needsOf, nodeIdsOf } from "../ledger/load.ts";
 import { read, readAmong } from "../sql/sql.ts";
 import type { Sql } from "../sql/sql.ts";
@@ -31,35 +31,36 @@ const LOCKABLE = (["nodes", "wallets", "budgets", "holds"] as const).map((table:
 export type Rows = Set<string>;
 
 /**
- * As {@link commitBatch}, around what is locked.
+ * As {@link commitUnits}, around what is locked.
  * @param locked what earlier batches found; it is brought up to date.
  */
 export function* commitAround(
   settings: CommitSettings,
-  seat: FencingToken,
-  operations: readonly Operation[],
-  attachedWrites: AttachedWrites,
+  token: FencingToken,
+  units: readonly CommitUnit[],
   locked: Rows,
-): Sql<Result[]> {
+): Sql<UnitOutcome[]> {
   let touched: Rows[] | null = null;
+  /** Why writes alone are left out: a lock that is none of the ledger's is in their way. */
+  let leftOut: string | null = null;
   if (locked.size > 0) replace(locked, yield* lockedAmong([...locked]));
   for (let round = 1; ; round++) {
-    if (locked.size > 0) touched ??= yield* touchedBy(operations, seat.node);
-    const inTheWay = operations.map((_, at) => (touched === null ? undefined : [...locked].find((row) => touched?.[at]?.has(row))));
-    const free = operations.flatMap((_, at) => (inTheWay[at] === undefined ? [at] : []));
+    if (locked.size > 0) touched ??= yield* touchedBy(units, token.node);
+    const inTheWay = units.map(({ operations }, at) => {
+      const row = touched === null ? undefined : [...locked].find((each) => touched?.[at]?.has(each));
+      return row ?? (operations.length === 0 ? (leftOut ?? undefined) : undefined);
+    });
+    const free = units.flatMap((_, at) => (inTheWay[at] === undefined ? [at] : []));
     try {
-      const results = yield* commitBatch(
-        settings,
-        seat,
-        pick(operations, free),
-        free.map((at) => attachedWrites[at]),
-      );
-      return inTheWay.map((row) => (row === undefined ? (results.shift() as Result) : refused(row)));
+      const outcomes = yield* commitUnits(settings, token, pick(units, free));
+      return inTheWay.map((row) => (row === undefined ? (outcomes.shift() as UnitOutcome) : refused(row)));
     } catch (error) {
       if (!(error instanceof RowsLocked)) throw error;
-      touched ??= yield* touchedBy(operations, seat.node);
+      touched ??= yield* touchedBy(units, token.node);
       const rows = new Set(free.flatMap((at) => [...(touched?.[at] ?? [])]));
-      for (const row of yield* lockedTwice([...rows])) locked.add(row);
+      const found = yield* lockedTwice([...rows]);
+      for (const row of found) locked.add(row);
+      if (found.length === 0) leftOut = error.message;
       if (round === ROUNDS_MAX) return inTheWay.map((row) => refused(row ?? error.message));
     }
   }
@@ -74,13 +75,13 @@ function replace(rows: Rows, by: readonly string[]): void {
   for (const row of by) rows.add(row);
 }
 
-function refused(row: string): Result {
+function refused(row: string): UnitOutcome {
   return { ok: false, code: "store_unavailable", reason: `somebody else keeps a lock: ${row}` };
 }
 
-/** The rows that each operation would lock. */
-function* touchedBy(operations: readonly Operation[], ownNode: string): Sql<Rows[]> {
-  const needs = operations.map((operation) => needsOf([operation]));
+/** The rows of the ledger that each unit would lock. */
+function* touchedBy(units: readonly CommitUnit[], ownNode: string): Sql<Rows[]> {
+  const needs = units.map(({ operations }) => needsOf(operations));
   const byNode = new Map<string, string[]>();
   const recovered = needs.flatMap((each) => [...each.recovered]);
   for (const row of yield* readAmong(OPEN_HOLDS_OF_NODES, recovered))
@@ -89,7 +90,7 @@ function* touchedBy(operations: readonly Operation[], ownNode: string): Sql<Rows
   const ofHold = yield* rowsOfHolds(needs.flatMap((each) => [...each.holdIds]));
   const ofRefund = yield* rowsOfRefunds(needs.flatMap((each) => [...each.refundIds]));
   return needs.map((each, at) => {
-    const nodes = nodeIdsOf(pick(operations, [at]), ownNode);
+    const nodes = nodeIdsOf(units[at]?.operations ?? [], ownNode);
     const own = [...named("wallets", each.walletIds), ...named("budgets", each.budgetIds), ...named("nodes", nodes)];
     const held = [...each.holdIds].flatMap((id) => ofHold.get(id) ?? []);
     return new Set([...own, ...held, ...[...each.refundIds].flatMap((id) => ofRefund.get(id) ?? [])]);
