@@ -12,6 +12,7 @@ import type { Place } from "./places.ts";
 
 const WORKERS = 20;
 const BACKUPS = 4;
+const PROGRESS = /^\w[\w ]* \[[#.]+\] [\d,]+ of [\d,]+ rows\n/gm;
 
 /** Holds and settles until told to stop. @returns what the books have acknowledged so far. */
 function work(books: Books, isOver: () => boolean): { settled: Set<string>; done: Promise<unknown> } {
@@ -48,7 +49,10 @@ test.each(DIALECTS)(
     for (let n = 0; n < BACKUPS; n++) {
       const before = [...settled];
       const file = join(files, `${n}.gz`);
-      expect(await run(["backup", file], { env: source.env })).toMatchObject({ code: 0, err: "" });
+      const backedUp = await run(["backup", file], { env: source.env });
+      expect(backedUp.code).toBe(0);
+      // A slow machine sees how far it is, and nothing else.
+      expect(backedUp.err.replaceAll(PROGRESS, "")).toBe("");
       const target = await newPlace(dialect);
       expect(await run(["restore", file], { env: target.env })).toMatchObject({
         code: 0,

@@ -1,6 +1,5 @@
 import { createServer } from "node:http";
 import type { Server } from "node:http";
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { listen } from "../../src/simulator/listen.ts";
@@ -49,25 +48,46 @@ test("the largest body passes, with a length and in chunks", async () => {
   for (const framing of ["length", "chunked"] as const) expect(await send(relay, { ...LARGEST, framing })).toMatchObject({ status: 200 });
 });
 
-test("one byte more is 413 at once: by its length alone, with a length, and in chunks", async () => {
+test("one byte more is 413 at once: by its length alone, with a length, and in chunks", { timeout: 60_000 }, async () => {
   for (const framing of ["none", "length", "chunked"] as const) {
     const sight = await send(relay, { ...TOO_LARGE, framing });
     expect([framing, sight.status, sight.body.includes('"body_too_large"')]).toEqual([framing, 413, true]);
-    expect(sight.ms).toBeLessThan(300);
+    expect((await costOf({ ...TOO_LARGE, framing }, { turnMs: Infinity, moreMs: 300 })).moreMs).toBeLessThan(300);
   }
 });
 
-/** The best of some rounds: other processes of this machine can hold up any one of them. */
-async function stallOf(body: Partial<LargeBody>): Promise<{ status: number; stallMs: number; answerMs: number }> {
-  const best = { status: 0, stallMs: Infinity, answerMs: Infinity };
-  for (let round = 0; round < 6 && (best.stallMs > 50 || best.answerMs > 50); round++) {
-    const delay = monitorEventLoopDelay({ resolution: 1 });
-    delay.enable();
+/**
+ * Watches the loop of this process. @returns a function that ends it and tells the most CPU time, in milliseconds, that one turn of
+ * the loop took: what others of this machine take away does not count.
+ */
+function watchTurns(): () => number {
+  let longest = 0;
+  let before = process.threadCpuUsage();
+  let next = setImmediate(look);
+  function look(): void {
+    const used = process.threadCpuUsage(before);
+    longest = Math.max(longest, used.user + used.system);
+    before = process.threadCpuUsage();
+    next = setImmediate(look);
+  }
+  return () => {
+    clearImmediate(next);
+    return longest / 1_000;
+  };
+}
+
+/** The best of as many rounds as it takes, but for six. `moreMs` is how much later the answer came than that to a small body in the same round. */
+async function costOf(
+  body: Partial<LargeBody>,
+  max: { turnMs: number; moreMs: number },
+): Promise<{ status: number; turnMs: number; moreMs: number }> {
+  const best = { status: 0, turnMs: Infinity, moreMs: Infinity };
+  for (let round = 0; round < 6 && (best.turnMs >= max.turnMs || best.moreMs >= max.moreMs); round++) {
+    const longestTurn = watchTurns();
     const { status, ms } = await send(relay, body);
-    delay.disable();
+    best.turnMs = Math.min(best.turnMs, longestTurn());
     best.status = status;
-    best.stallMs = Math.min(best.stallMs, delay.max / 1e6);
-    best.answerMs = Math.min(best.answerMs, ms);
+    best.moreMs = Math.min(best.moreMs, ms - (await send(relay, { count: 1 })).ms);
   }
   return best;
 }
@@ -86,11 +106,12 @@ test.each<[string, Partial<LargeBody>, number]>([
   ["backslashes only", { filler: "\\\\", count: 8 * MIB - 60 }, 200],
   ["a document that ends just before its end", { ...LARGEST, after: '"}] ' }, 400],
 ])("16 MiB of %s never hold up the relay for 50 ms, and are answered in that time", { timeout: 60_000 }, async (_name, body, status) => {
-  const seen = await stallOf(body);
+  const max = { turnMs: 50, moreMs: status === 200 ? 1_000 : 50 };
+  const seen = await costOf(body, max);
   expect(seen.status).toBe(status);
-  expect(seen.stallMs).toBeLessThan(50);
+  expect(seen.turnMs).toBeLessThan(max.turnMs);
   // A good body still goes to the upstream, and its answer comes back.
-  expect(seen.answerMs).toBeLessThan(status === 200 ? 1_000 : 50);
+  expect(seen.moreMs).toBeLessThan(max.moreMs);
 });
 
 test(

@@ -15,6 +15,8 @@ export interface RawUpstream {
   readonly requests: () => number;
   readonly connections: () => number;
   readonly open: () => number;
+  /** Resets every connection now. */
+  reset(): void;
   close(): Promise<void>;
 }
 
@@ -50,6 +52,9 @@ export async function startRawUpstream(plan: (request: string, number: number) =
     requests: () => requests,
     connections: () => connections,
     open: () => sockets.size,
+    reset: () => {
+      for (const socket of sockets) socket.resetAndDestroy();
+    },
     close: async () => {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));

@@ -1,5 +1,5 @@
 /** Answers that fail before any output, in every way that upstreams know: nothing is charged, and nothing stays set aside. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { Fault } from "../../src/simulator/fault.ts";
 import { startRawUpstream } from "../hostile-upstream/raw-upstream.ts";
 import { DOLLAR, Shop, SMALL } from "./shop.ts";
@@ -64,8 +64,14 @@ describe("an answer that fails before any output costs nothing", () => {
 
 test.each(["cut", "rst"] as const)("a plain answer too large to be judged whole that breaks off (%s) costs nothing", async (kind) => {
   const MIB = 1024 * 1024;
-  shop = await Shop.open("5.00", { text: "x".repeat(4 * MIB), fault: { kind, bytes: 3 * MIB } });
-  const answer = await shop.ask({ ...SMALL, stream: false });
+  const head = `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${4 * MIB}\r\n\r\n`;
+  const begun = `{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"`;
+  const bytes = Buffer.from(head + begun + "x".repeat(3 * MIB));
+  const raw = await startRawUpstream(() => ({ bytes, end: kind === "cut" ? "fin" : "open" }));
+  onTestFinished(() => raw.close());
+  shop = await Shop.open("5.00", {}, { upstream: { baseUrl: raw.baseUrl } });
+  // A reset throws away what the relay has not read yet, so it waits until the client has the first of it.
+  const answer = await shop.ask({ ...SMALL, stream: false }, kind === "cut" ? {} : { onBytes: () => raw.reset() });
   expect([answer.status, answer.isWhole]).toEqual([200, false]);
   const id = String(answer.headers["x-request-id"]);
   expect(await shop.rowWhere(`id = '${id}'`)).toMatchObject({
