@@ -1,6 +1,6 @@
 /** Queries on a connection of their own, for callers who do not wait for ever, and not at all for a server that is known to be away. */
 import type pg from "pg";
-import { ReconnectingSession } from "./session.ts";
+import { ReconnectingSession } from "./reconnecting-session.ts";
 import type { Sql } from "../sql/sql.ts";
 
 export interface BoundedQueriesSettings {

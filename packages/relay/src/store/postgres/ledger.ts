@@ -10,7 +10,8 @@ import type { CommitUnit } from "../ledger/commit.ts";
 import { commitAround } from "./locked-rows.ts";
 import type { Rows } from "./locked-rows.ts";
 import { KEEP_ALIVE, NameTaken, takeName } from "./name.ts";
-import { FOR_WRITING, ReconnectingSession, NotDurable } from "./session.ts";
+import { ReconnectingSession } from "./reconnecting-session.ts";
+import { FOR_WRITING, NotDurable } from "./session.ts";
 import type { Session } from "./session.ts";
 import type { Sql } from "../sql/sql.ts";
 

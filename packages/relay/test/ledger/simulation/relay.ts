@@ -1,5 +1,5 @@
 /**
- * A relay without sockets: it asks the books as the real one does (`ledger/ledger.ts`, `ledger/queue.ts`, `store/keeper`), by
+ * A relay without sockets: it asks the books as the real one does (`ledger/ledger.ts`, `ledger/commit-queue.ts`, `store/keeper`), by
  * steps instead of timers. What is in memory dies with it; its spool file does not.
  */
 import type { Operation, Result } from "../../../src/ledger/operation.ts";
