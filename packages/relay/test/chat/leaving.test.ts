@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { describe, expect, test } from "vitest";
 import { call, MESSAGES } from "../support/call.ts";
 import { relayForTest } from "../support/start-relay.ts";
@@ -11,7 +12,7 @@ async function start(upstreams: RelaySetup["upstreams"], more: Partial<RelaySetu
   return (relay = await relayForTest({ upstreams, ...more }));
 }
 
-/** The stated deadline is 250 ms; the rest is room for a busy machine. */
+/** The stated deadline is 250 ms, with room for a busy machine; relay, client and upstream share the loop of this process. */
 const WITHIN_MS = 250 + 150;
 
 const PHASES: readonly { name: string; isStream: boolean; scenario: Partial<Scenario> }[] = [
@@ -35,10 +36,14 @@ describe("a client that leaves", () => {
     const answer = call(relay, { body: { model: "m", stream: isStream, messages: MESSAGES }, signal: leave.signal }).catch(() => null);
     await until(() => (relay.simulators["a"]?.counts.openRequests ?? 0) === 1);
     await new Promise((resolve) => setTimeout(resolve, 100));
+    const lateness = monitorEventLoopDelay({ resolution: 5 });
+    lateness.enable();
     const leftAt = performance.now();
     leave.abort();
-    await until(() => relay.simulators["a"]?.seen[0]?.closedByPeerAt != null, 2_000);
-    expect((relay.simulators["a"]?.seen[0]?.closedByPeerAt ?? Infinity) - leftAt).toBeLessThan(WITHIN_MS);
+    await until(() => relay.simulators["a"]?.seen[0]?.closedByPeerAt != null, 5_000);
+    lateness.disable();
+    const tookMs = (relay.simulators["a"]?.seen[0]?.closedByPeerAt ?? Infinity) - leftAt;
+    expect(tookMs).toBeLessThan(WITHIN_MS + lateness.max / 1e6);
     await answer;
     const row = await relay.row();
     expect(row).toMatchObject({ end_reason: "client_gone", error_code: null });
