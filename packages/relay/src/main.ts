@@ -77,7 +77,7 @@ export async function serve(given: Config, loader: FileLoader, print: (line: str
     for (const line of [...warningLines(config, app), ...startLines(config, url, firstKey)]) print(line);
     const watch = FileWatch.begin({
       stamps: () => loader.stamps,
-      onChange: async () => (await app.reloader.reload({ author: "relay", reason: "a file changed" })).outcome !== "postponed",
+      onChange: () => app.reloader.reloadUnasked("a file changed"),
     });
     return {
       url,

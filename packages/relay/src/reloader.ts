@@ -1,5 +1,5 @@
 /** Where a reload swaps: the configuration is loaded, checked whole, numbered, and takes the place of the one before it. */
-import { errorText } from "./basics/error-text.ts";
+import { errorStack, errorText } from "./basics/error-text.ts";
 import type { CurrentSnapshot } from "./chat/current-snapshot.ts";
 import { snapshotOf } from "./chat/snapshot.ts";
 import type { Config, ConfigMistake, ConfigResult } from "./config/config.ts";
@@ -54,6 +54,16 @@ export class Reloader implements ConfigReloader {
     const turn = this.#last.then(() => this.#reload(cause, beforeSwap));
     this.#last = turn.catch(() => undefined);
     return turn;
+  }
+
+  /** The same where nobody waits for the answer. Never rejects. @returns false when it is to be tried again. */
+  async reloadUnasked(reason: string): Promise<boolean> {
+    try {
+      return (await this.reload({ author: "relay", reason })).outcome !== "postponed";
+    } catch (error) {
+      this.#parts.log.trouble(`bug in a reload (${reason}), and what held before holds: ${errorStack(error)}`);
+      return true;
+    }
   }
 
   async #reload(

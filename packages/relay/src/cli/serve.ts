@@ -40,17 +40,15 @@ export async function runServe(given: ServeOptions): Promise<void> {
   const shutdown = (): Config["shutdown"] => served.app.current.now.config.shutdown;
   process.on("SIGTERM", () => void end(served, shutdown()));
   process.on("SIGINT", () => void end(served, { ...shutdown(), delayMs: 0 }));
-  process.on("SIGHUP", isInTerminal() ? () => void end(served, { ...shutdown(), delayMs: 0 }) : () => reload(served));
+  process.on(
+    "SIGHUP",
+    isInTerminal() ? () => void end(served, { ...shutdown(), delayMs: 0 }) : () => void served.app.reloader.reloadUnasked("SIGHUP"),
+  );
 }
 
 /** A terminal that closes sends SIGHUP to what runs in it, and that should end as it always did. Services have no terminal. */
 function isInTerminal(): boolean {
   return [0, 1, 2].some((descriptor) => isatty(descriptor));
-}
-
-function reload({ app, log }: Served): void {
-  const trouble = (error: unknown): void => log.trouble(`the configuration was not loaded again: ${errorStack(error)}`);
-  app.reloader.reload({ author: "relay", reason: "SIGHUP" }).catch(trouble);
 }
 
 let isEnding = false;
