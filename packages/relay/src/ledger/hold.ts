@@ -1,6 +1,7 @@
 /** Setting money aside, setting more aside, and noting how far a stream has come. */
 import { DAY_MS } from "@millrace/wire/duration";
 import { availableIn, done, netOutcome, outcomeOf, refuse, walletOfHold } from "./results.ts";
+import { rowsOf } from "./unit-of-work.ts";
 import type { UnitOfWork } from "./unit-of-work.ts";
 import { sweepExpired } from "./lots.ts";
 import { isAmount } from "./nanos.ts";
@@ -164,7 +165,7 @@ export function decideExtend(draft: UnitOfWork, operation: OperationOf<"extend">
 }
 
 export function windowsOf(draft: UnitOfWork, hold: Readonly<Hold>): BudgetWindow[] {
-  return hold.windowIds.flatMap((id) => draft.windows.get(id) ?? []);
+  return rowsOf(draft.windows, hold.windowIds);
 }
 
 /** Remembers what a crash would charge. Late and repeated ones are passed over. */

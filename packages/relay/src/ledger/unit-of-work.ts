@@ -19,19 +19,22 @@ interface Entry<T> extends Touched<T> {
 /** Rows by id, each copied when it is first asked for. */
 class Table<T extends { readonly id: string }> {
   readonly #loaded: ReadonlyMap<string, Readonly<T>>;
+  readonly #copy: (row: Readonly<T>) => T;
   readonly #entries = new Map<string, Entry<T>>();
   #touched: Entry<T>[] = [];
   #decision = 0;
 
-  constructor(loaded: ReadonlyMap<string, Readonly<T>>) {
+  /** @param copy of one row; each table has its own, for the engine copies rows of one form several times faster. */
+  constructor(loaded: ReadonlyMap<string, Readonly<T>>, copy: (row: Readonly<T>) => T) {
     this.#loaded = loaded;
+    this.#copy = copy;
   }
 
   get(id: string): T | undefined {
     const known = this.#entries.get(id);
     if (known !== undefined) return this.#touch(known);
     const loaded = this.#loaded.get(id);
-    return loaded === undefined ? undefined : this.#enter(id, loaded, { ...loaded });
+    return loaded === undefined ? undefined : this.#enter(id, loaded, this.#copy(loaded));
   }
 
   add(row: T): T {
@@ -52,7 +55,7 @@ class Table<T extends { readonly id: string }> {
   #touch(entry: Entry<T>): T {
     if (entry.decision !== this.#decision) {
       entry.decision = this.#decision;
-      entry.before = { ...entry.after };
+      entry.before = this.#copy(entry.after);
       this.#touched.push(entry);
     }
     return entry.after;
@@ -108,16 +111,16 @@ export class UnitOfWork {
 
   constructor(state: LedgerState) {
     this.#state = state;
-    this.wallets = new Table(state.wallets);
-    this.lots = new Table(state.lots);
-    this.budgets = new Table(state.budgets);
-    this.windows = new Table(state.windows);
-    this.holds = new Table(state.holds);
-    this.refunds = new Table(state.refunds);
-    this.nodes = new Table(state.nodes);
-    this.transfers = new Table(state.transfers);
-    this.corrections = new Table(state.corrections);
-    this.idempotency = new Table(state.idempotency);
+    this.wallets = new Table(state.wallets, (row) => ({ ...row }));
+    this.lots = new Table(state.lots, (row) => ({ ...row }));
+    this.budgets = new Table(state.budgets, (row) => ({ ...row }));
+    this.windows = new Table(state.windows, (row) => ({ ...row }));
+    this.holds = new Table(state.holds, (row) => ({ ...row }));
+    this.refunds = new Table(state.refunds, (row) => ({ ...row }));
+    this.nodes = new Table(state.nodes, (row) => ({ ...row }));
+    this.transfers = new Table(state.transfers, (row) => ({ ...row }));
+    this.corrections = new Table(state.corrections, (row) => ({ ...row }));
+    this.idempotency = new Table(state.idempotency, (row) => ({ ...row }));
     const { wallets, lots, budgets, windows, holds, refunds, nodes, transfers, corrections, idempotency } = this;
     this.#tables = [wallets, lots, budgets, windows, holds, refunds, nodes, transfers, corrections, idempotency];
     this.#lotIdsByWallet = idsByWallet(state.lots.values());
@@ -136,7 +139,7 @@ export class UnitOfWork {
   }
 
   lotsOf(walletId: string): Lot[] {
-    return (this.#lotIdsByWallet.get(walletId) ?? []).flatMap((id) => this.lots.get(id) ?? []);
+    return rowsOf(this.lots, this.#lotIdsByWallet.get(walletId));
   }
 
   addLot(lot: Lot): void {
@@ -146,8 +149,7 @@ export class UnitOfWork {
 
   /** Complete only for wallets with an expired lot, see {@link LedgerState}. */
   openHoldsOf(walletId: string): Hold[] {
-    const holds = (this.#holdIdsByWallet.get(walletId) ?? []).flatMap((id) => this.holds.get(id) ?? []);
-    return holds.filter((hold) => hold.state === "open");
+    return rowsOf(this.holds, this.#holdIdsByWallet.get(walletId)).filter((hold) => hold.state === "open");
   }
 
   addHold(hold: Hold): void {
@@ -242,6 +244,16 @@ interface TransferDetails {
 /** Cause of the transfers that end a hold, however it ends: a second end would need the same ids. */
 export function settlementOf(holdId: string): string {
   return `settle:${holdId}`;
+}
+
+/** Those of the ids that there are. */
+export function rowsOf<T extends { readonly id: string }>(table: { get(id: string): T | undefined }, ids: readonly string[] = []): T[] {
+  const rows: T[] = [];
+  for (const id of ids) {
+    const row = table.get(id);
+    if (row !== undefined) rows.push(row);
+  }
+  return rows;
 }
 
 function idsByWallet(rows: Iterable<{ readonly id: string; readonly walletId: string | null }>): Map<string, string[]> {
