@@ -1,21 +1,18 @@
 /** The books that simulated relays share: the engine over maps, one batch at a time, with a clock that is told what to say. */
 import type { Clock, Operation, Result } from "../../../src/ledger/operation.ts";
 import type { Changes, LedgerState } from "../../../src/ledger/state.ts";
+import type { FencingToken, Unit } from "../../../src/ledger/unit.ts";
 import { applyBatch } from "../../../src/ledger/apply-batch.ts";
 import { MemoryLedger } from "../memory-ledger.ts";
 import { NOON } from "../operations.ts";
 import type { Step } from "./script.ts";
 
-/** Who asks, as its relay knows it. */
-export interface Token {
-  readonly node: string;
-  readonly epoch: number;
-  readonly leaseMs: number;
-}
+/** An operation, and whether the row of its request goes with it. */
+export type RequestUnit = Unit<"row">;
 
 /** What was stored at once, as whoever watches the books sees it. */
 export interface Commit {
-  readonly token: Token;
+  readonly token: FencingToken;
   readonly nowMs: number;
   readonly operations: readonly Operation[];
   readonly results: readonly Result[];
@@ -38,8 +35,8 @@ export interface Books {
   nowMs: number;
   /** What is to happen within the next batch, for books that have an inside. */
   arm?(step: Step): void;
-  /** @throws {Killed} */
-  commit(token: Token, operations: readonly Operation[]): readonly Result[];
+  /** Answers the operations in their order. @throws {Killed} */
+  commit(token: FencingToken, units: readonly RequestUnit[]): readonly Result[];
   readonly state: LedgerState;
 }
 
@@ -58,8 +55,9 @@ export class MemoryBooks implements Books {
     return this.#ledger.state;
   }
 
-  commit(token: Token, operations: readonly Operation[]): readonly Result[] {
+  commit(token: FencingToken, units: readonly RequestUnit[]): readonly Result[] {
     const { nowMs, state } = this;
+    const operations = units.flatMap((unit) => unit.operations);
     const plain = { nowMs, node: token.node, epoch: token.epoch, leaseUntilMs: nowMs + token.leaseMs };
     const clock = this.#plant.clock?.(plain, state) ?? plain;
     const { results, changes } = applyBatch(this.#plant.loaded?.(state, clock) ?? state, operations, clock);

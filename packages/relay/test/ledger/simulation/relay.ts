@@ -3,10 +3,12 @@
  * steps instead of timers. What is in memory dies with it; its spool file does not.
  */
 import type { Operation, Result } from "../../../src/ledger/operation.ts";
+import { endingsOf, Orphans } from "../../../src/ledger/orphans.ts";
+import type { FencingToken } from "../../../src/ledger/unit.ts";
 import { Killed } from "./books.ts";
-import type { Books, Token } from "./books.ts";
+import type { Books, RequestUnit } from "./books.ts";
 import type { Oracle } from "./oracle.ts";
-import { ORPHAN, voidOf } from "./request.ts";
+import { voidOf } from "./request.ts";
 import type { Ending, Order, Run } from "./request.ts";
 import type { Fault } from "./script.ts";
 
@@ -15,6 +17,7 @@ export const LEASE_MS = 60_000;
 type Answer = (result: Result) => void;
 
 interface Waiting {
+  readonly unit: RequestUnit;
   readonly operation: Operation;
   readonly answer: Answer;
 }
@@ -36,7 +39,6 @@ export interface RelayPlant {
 
 const UNKNOWN: Result = { ok: false, code: "store_unavailable", isUnknown: true };
 const REFUSED: Result = { ok: false, code: "store_unavailable" };
-const GIVES_UP: ReadonlySet<Operation["kind"]> = new Set(["hold", "extend", "expire_lots"]);
 
 export class SimulatedRelay {
   readonly name: string;
@@ -48,7 +50,7 @@ export class SimulatedRelay {
   runs: Run[] = [];
   #epoch = 0;
   #queue: Waiting[] = [];
-  #orphans = new Set<string>();
+  #orphans = new Orphans();
 
   constructor(name: string, books: Books, oracle: Oracle, plant: RelayPlant) {
     this.name = name;
@@ -58,7 +60,7 @@ export class SimulatedRelay {
   }
 
   get isIdle(): boolean {
-    return this.#queue.length === 0 && this.#orphans.size === 0 && this.runs.length === 0 && this.spool.length === 0;
+    return this.#queue.length === 0 && this.#orphans.isEmpty && this.runs.length === 0 && this.spool.length === 0;
   }
 
   /** What its last life had spooled is stored before what that life left open is ended. */
@@ -74,12 +76,12 @@ export class SimulatedRelay {
     this.isAlive = false;
     this.runs = [];
     this.#queue = [];
-    this.#orphans.clear();
+    this.#orphans = new Orphans();
     for (const entry of this.spool) entry.isAsked = false;
   }
 
-  ask(operation: Operation, answer: Answer): void {
-    if (this.isAlive) this.#queue.push({ operation, answer });
+  ask(operation: Operation, answer: Answer, writes: RequestUnit["writes"] = []): void {
+    if (this.isAlive) this.#queue.push({ unit: { operations: [operation], writes }, operation, answer });
   }
 
   /** @param onFailure a relay whose ledger does not open does not start. */
@@ -132,13 +134,17 @@ export class SimulatedRelay {
     this.runs = this.runs.filter((each) => each !== run);
     this.#oracle.ending(ending);
     if (this.#plant.answersEarly === true) this.#oracle.ended(ending);
-    this.ask(ending, (result) => {
-      if (result.ok || (this.#plant.believes === true && result.isUnknown === true)) return this.#oracle.ended(ending);
-      if (result.code === "hold_unknown") return this.#oracle.lost(run.id);
-      const late = run.order.isStream ? { ...ending, endReason: "store_unavailable" } : voidOf(run.id);
-      this.#oracle.ending(late);
-      if (this.#plant.losesSpool !== true) this.spool.push({ ending: late, isAsked: false });
-    });
+    this.ask(
+      ending,
+      (result) => {
+        if (result.ok || (this.#plant.believes === true && result.isUnknown === true)) return this.#oracle.ended(ending);
+        if (result.code === "hold_unknown") return this.#oracle.lost(run.id);
+        const late = run.order.isStream ? { ...ending, endReason: "store_unavailable" } : voidOf(run.id);
+        this.#oracle.ending(late);
+        if (this.#plant.losesSpool !== true) this.spool.push({ ending: late, isAsked: false });
+      },
+      ["row"],
+    );
   }
 
   /** Asks again for what is in the spool file. */
@@ -147,10 +153,14 @@ export class SimulatedRelay {
     for (const entry of this.spool) {
       if (entry.isAsked) continue;
       entry.isAsked = true;
-      this.ask(entry.ending, (result) => {
-        if (!result.ok && result.code === "not_open") this.#correct(entry);
-        else this.#stored(entry, result);
-      });
+      this.ask(
+        entry.ending,
+        (result) => {
+          if (!result.ok && result.code === "not_open") this.#correct(entry);
+          else this.#stored(entry, result);
+        },
+        ["row"],
+      );
     }
   }
 
@@ -158,7 +168,7 @@ export class SimulatedRelay {
   #correct(entry: SpoolEntry): void {
     const { ending } = entry;
     const truth = ending.kind === "settle" ? { costNanos: ending.costNanos } : { costNanos: 0n, freesKey: true };
-    this.ask({ kind: "correct", id: ending.id, ...truth }, (result) => this.#stored(entry, result));
+    this.ask({ kind: "correct", id: ending.id, ...truth }, (result) => this.#stored(entry, result), ["row"]);
   }
 
   #stored(entry: SpoolEntry, result: Result): void {
@@ -179,35 +189,37 @@ export class SimulatedRelay {
   flush(most: number, fault: Fault): void {
     if (!this.isAlive) return;
     const batch = this.#queue.splice(0, most);
-    const orphans = [...this.#orphans];
-    const voids: Operation[] = orphans.length === 0 ? [] : [{ kind: "renew_lease" }, ...orphans.map((id) => voidOf(id, ORPHAN))];
-    const operations = [...voids, ...batch.map((waiting) => waiting.operation)];
-    if (operations.length === 0) return;
-    const results = this.#through(fault, operations);
+    const orphans = this.#orphans.next(most);
+    const endings = endingsOf<"row">(orphans);
+    const units = [...endings, ...batch.map((waiting) => waiting.unit)];
+    if (units.length === 0) return;
+    const results = this.#through(fault, units);
     if (!this.isAlive) return;
-    for (const [at, id] of orphans.entries()) if (needsNoMore(results[at + 1])) this.#orphans.delete(id);
-    for (const [at, waiting] of batch.entries()) this.#answer(waiting, results[voids.length + at] ?? UNKNOWN);
+    this.#orphans.settle(
+      orphans,
+      results.map((result) => ({ ok: true, results: [result] })),
+    );
+    for (const [at, waiting] of batch.entries()) this.#answer(waiting, results[endings.length + at] ?? UNKNOWN);
   }
 
   #answer({ operation, answer }: Waiting, result: Result): void {
-    if (operation.kind === "hold" && !result.ok && result.isUnknown === true && this.#plant.forgetsOrphans !== true)
-      this.#orphans.add(operation.id);
+    const isUnknown = !result.ok && result.isUnknown === true;
+    if (isUnknown && this.#plant.forgetsOrphans !== true) this.#orphans.remember([operation]);
     answer(result);
   }
 
-  #through(fault: Fault, operations: readonly Operation[]): readonly Result[] {
-    const token: Token = { node: this.name, epoch: this.#epoch, leaseMs: LEASE_MS };
+  #through(fault: Fault, units: readonly RequestUnit[]): readonly Result[] {
     if (fault === "killed-before") this.kill();
-    if (fault === "killed-before" || fault === "unsent") return operations.map(() => UNKNOWN);
-    if (fault === "refused") return operations.map(() => REFUSED);
-    const results = this.#commit(token, operations);
+    if (fault === "killed-before" || fault === "unsent") return units.map(() => UNKNOWN);
+    if (fault === "refused") return units.map(() => REFUSED);
+    const results = this.#commit(units);
     switch (fault) {
       case "lost":
-        return operations.map(() => UNKNOWN);
+        return units.map(() => UNKNOWN);
       case "twice":
-        return this.#commit(token, operations);
+        return this.#commit(units);
       case "slow":
-        return operations.map((operation, at) => (GIVES_UP.has(operation.kind) ? UNKNOWN : (results[at] ?? UNKNOWN)));
+        return units.map((unit, at) => (unit.operations.some(isGivenUp) ? UNKNOWN : (results[at] ?? UNKNOWN)));
       case "killed-after":
         this.kill();
         return results;
@@ -216,17 +228,19 @@ export class SimulatedRelay {
     }
   }
 
-  #commit(token: Token, operations: readonly Operation[]): readonly Result[] {
+  #commit(units: readonly RequestUnit[]): readonly Result[] {
+    const token: FencingToken = { node: this.name, epoch: this.#epoch, leaseMs: LEASE_MS };
     try {
-      return this.#books.commit(token, operations);
+      return this.#books.commit(token, units);
     } catch (error) {
       if (!(error instanceof Killed)) throw error;
       this.kill();
-      return operations.map(() => UNKNOWN);
+      return units.map(() => UNKNOWN);
     }
   }
 }
 
-function needsNoMore(result: Result | undefined): boolean {
-  return result !== undefined && (result.ok || result.code !== "store_unavailable");
+/** What requests wait for, and for so long only. */
+function isGivenUp({ kind }: Operation): boolean {
+  return kind === "hold" || kind === "extend" || kind === "expire_lots";
 }

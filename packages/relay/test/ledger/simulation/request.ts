@@ -24,9 +24,6 @@ export function costOf(ending: Ending): bigint {
   return ending.kind === "settle" ? ending.costNanos : 0n;
 }
 
-export function voidOf(id: string, endReason = "store_unavailable"): Ending {
-  return { kind: "void", id, endReason };
+export function voidOf(id: string): Ending {
+  return { kind: "void", id, endReason: "store_unavailable" };
 }
-
-/** How a hold ends that no request waits for. */
-export const ORPHAN = "orphan";

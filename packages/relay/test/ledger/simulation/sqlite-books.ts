@@ -7,6 +7,7 @@ import { NO_USAGE, requestRow } from "../../../src/insight/row.ts";
 import type { Operation, Result } from "../../../src/ledger/operation.ts";
 import type { Changes, LedgerState, LotMove, TableChanges } from "../../../src/ledger/state.ts";
 import { onlyResult } from "../../../src/ledger/unit.ts";
+import type { FencingToken } from "../../../src/ledger/unit.ts";
 import { GuardFailed } from "../../../src/store/sql/sql.ts";
 import type { Sql } from "../../../src/store/sql/sql.ts";
 import { SqliteLedger } from "../../../src/store/sqlite/ledger.ts";
@@ -30,8 +31,7 @@ import { objectOf } from "../../../src/store/sql/shape.ts";
 import type { Shape } from "../../../src/store/sql/shape.ts";
 import { NOON } from "../operations.ts";
 import { Killed } from "./books.ts";
-import type { Books, Commit, Token } from "./books.ts";
-import { ORPHAN } from "./request.ts";
+import type { Books, Commit, RequestUnit } from "./books.ts";
 import type { Step } from "./script.ts";
 
 /** What happens instead of the statement of that number, once. */
@@ -118,6 +118,8 @@ class SqliteBooks implements Books {
   readonly #runner: TrippingRunner;
   readonly #ledger: SqliteLedger;
   readonly #onCommit: (commit: Commit) => void;
+  /** Requests whose relay asked for their end. */
+  readonly #ended = new Set<string>();
   readonly #prepared = new Map<string, StatementSync>();
   #state: Loaded;
 
@@ -141,11 +143,15 @@ class SqliteBooks implements Books {
     this.#runner.trip = amount % 2 === 0 ? null : { at: (amount >> 1) % STATEMENTS, how };
   }
 
-  commit(token: Token, operations: readonly Operation[]): readonly Result[] {
+  commit(token: FencingToken, units: readonly RequestUnit[]): readonly Result[] {
     try {
-      const units = operations.map((operation) => ({ operations: [operation], writes: this.#rowOf(operation) }));
-      const results = this.#ledger.commit(token, units).map(onlyResult);
-      this.#tell(token, operations, results);
+      const stored = units.map(({ operations, writes }) => ({ operations, writes: writes.length > 0 ? this.#rowsOf(operations) : [] }));
+      const results = this.#ledger.commit(token, stored).map(onlyResult);
+      this.#tell(
+        token,
+        units.flatMap((unit) => unit.operations),
+        results,
+      );
       return results;
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec(this.#plant.isTorn === true ? "COMMIT" : "ROLLBACK");
@@ -155,25 +161,27 @@ class SqliteBooks implements Books {
     }
   }
 
-  #tell(token: Token, operations: readonly Operation[], results: readonly Result[]): void {
+  #tell(token: FencingToken, operations: readonly Operation[], results: readonly Result[]): void {
     const before = this.#state;
     this.#state = this.#load();
     const changes = changesOf(before, this.#state);
     this.#onCommit({ token, nowMs: this.nowMs, operations, results, changes, state: this.#state });
   }
 
-  /** What goes with the end of a request that somebody heard of. */
-  #rowOf(operation: Operation): readonly Write[] {
+  /** The rows of requests that somebody heard of: with how each ended by what is asked. */
+  #rowsOf(operations: readonly Operation[]): readonly Write[] {
     if (this.#plant.losesRows === true) return [];
-    if (operation.kind !== "settle" && operation.kind !== "void" && operation.kind !== "correct") return [];
-    if (operation.kind === "void" && operation.endReason === ORPHAN) return [];
-    const { accountId = "plain", keyId = "key_1", createdAtMs = 0 } = this.#state.holds.get(operation.id) ?? {};
-    const isLate = operation.kind === "correct" || operation.endReason === "store_unavailable";
-    const how = isLate
-      ? ({ endReason: "store_unavailable", errorCode: "store_unavailable" } as const)
-      : ({ endReason: "complete", errorCode: null } as const);
-    const who = { id: operation.id, at: createdAtMs, accountId, keyId, endpoint: "chat", model: "m", revision: 1 };
-    return [{ kind: "row", row: requestRow({ ...who, ...how, isStream: true, status: 200, usage: NO_USAGE, durationMs: 1 }) }];
+    return operations.flatMap((operation) => {
+      if (operation.kind !== "settle" && operation.kind !== "void" && operation.kind !== "correct") return [];
+      this.#ended.add(operation.id);
+      const isLate = operation.kind === "correct" || operation.endReason === "store_unavailable";
+      const how = isLate
+        ? ({ endReason: "store_unavailable", errorCode: "store_unavailable" } as const)
+        : ({ endReason: "complete", errorCode: null } as const);
+      const { accountId = "plain", keyId = "key_1", createdAtMs = 0 } = this.#state.holds.get(operation.id) ?? {};
+      const who = { id: operation.id, at: createdAtMs, accountId, keyId, endpoint: "chat", model: "m", revision: 1 };
+      return { kind: "row", row: requestRow({ ...who, ...how, isStream: true, status: 200, usage: NO_USAGE, durationMs: 1 }) };
+    });
   }
 
   /** What is wrong in the books beside what the oracle sees: each request has one row, which says what it was charged. */
@@ -181,7 +189,8 @@ class SqliteBooks implements Books {
     const wrong = this.#ledger.audit().map(({ claim, ids }) => `${claim}: ${ids.join()}`);
     const rows = new Map(this.#all(REQUESTS).map((row) => [row.id, row]));
     for (const hold of this.#state.holds.values()) {
-      if (hold.endReason === ORPHAN) continue;
+      // Of a hold that nobody heard of there is none.
+      if (hold.state === "voided" && !this.#ended.has(hold.id)) continue;
       const net = (hold.chargedNanos ?? 0n) + (this.#state.corrections.get(hold.id)?.deltaNanos ?? 0n);
       const row = rows.get(hold.id);
       if (row === undefined) wrong.push(`a request that ended has a row: ${hold.id}`);
