@@ -1,5 +1,6 @@
 /** Without any provider key the product still answers: the simulator stands in as upstream `demo`. */
 import { RESERVED_SHARE } from "@millrace/policy/fair-share";
+import type { PriceHistory } from "@millrace/policy/price";
 import { readWrittenPrice } from "@millrace/policy/price-written";
 import { CAPACITY } from "../config/capacity.ts";
 import type { Config, Upstream } from "../config/config.ts";
@@ -15,8 +16,10 @@ const TIMEOUTS: Upstream["timeouts"] = {
   totalMs: 3_600_000,
 };
 
-/** Nobody pays for the simulator: a price is there so that accounts that pay can be tried. USD per million tokens. */
-const PRICE = readWrittenPrice({ input: "0.15", cached_input: "0.015", output: "0.60" });
+/** What accounts that pay are charged for the simulator, so that they can be tried. USD per million tokens. */
+const PRICES = demoPrices({ input: "0.15", cached_input: "0.015", output: "0.60" });
+/** What the simulator's tokens cost the operator. */
+const COSTS = demoPrices({ input: "0", cached_input: "0", output: "0" });
 
 /** The simulator that stands in. */
 export function startDemo(): Promise<Simulator> {
@@ -44,6 +47,13 @@ export function demoConfig(config: Config, simulator: Pick<Simulator, "url">): C
     upstreams: new Map([["demo", demo]]),
     models: new Map([["demo", { name: "demo", routes: [{ upstream: "demo", model: "demo" }], isListed: true }]]),
     takesAnyModel: ["demo"],
-    ...("price" in PRICE ? { prices: { ...config.prices, prices: new Map([["demo", [{ ...PRICE.price, id: "demo" }]]]) } } : {}),
+    prices: { ...config.prices, prices: PRICES, costs: new Map([["demo", COSTS]]) },
   };
+}
+
+/** @throws when the price above is written wrongly. */
+function demoPrices(usdPerMillion: Readonly<Record<string, string>>): ReadonlyMap<string, PriceHistory> {
+  const read = readWrittenPrice(usdPerMillion);
+  if (!("price" in read)) throw new Error("the simulator's price is written wrongly");
+  return new Map([["demo", [{ ...read.price, id: "demo" }]]]);
 }

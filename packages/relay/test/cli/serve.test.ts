@@ -49,9 +49,13 @@ test("the start lines say what serves, where the data lies and what to try", asy
 
 test("the printed curl works as pasted, with the key from its file", async () => {
   const cwd = newDir();
-  const text = await paste(await serve([], { cwd }), cwd);
+  const started = await serve([], { cwd });
+  const text = await paste(started, cwd);
   expect(text).toContain("data: {");
   expect(text.trimEnd().endsWith("data: [DONE]")).toBe(true);
+  // The simulator's cost is known to be nothing, so its requests are not marked as unpriced.
+  await expect.poll(() => started.err()).toContain('"end_reason":"complete"');
+  expect(started.err()).not.toContain("unpriced");
 });
 
 test("the printed curl works as pasted with MILLRACE_KEY, which it does not print", async () => {
