@@ -63,6 +63,8 @@ export interface AppParts {
   readonly records: AccessRecords;
   /** True while other relays may have changed them unheard. */
   readonly mayBeBehind: () => boolean;
+  /** Another relay that ends still has the books; `overdue`: longer than it said. */
+  readonly booksAre: () => "here" | "awaited" | "overdue";
   readonly ledger: ControlLedger;
   /** What the control plane stores and reads. */
   readonly control: ControlStore;
@@ -117,7 +119,7 @@ export function buildApp(parts: AppParts): App {
     runs: hot.runs,
     listen: parts.snapshot.config.listen,
     shutdown: () => current.now.config.shutdown,
-    trouble: () => (parts.rows.hasRoom ? null : "store_unavailable"),
+    trouble: () => (parts.rows.hasRoom && parts.booksAre() !== "overdue" ? null : "store_unavailable"),
     close: async () => {
       lag.stop();
       await hot.dialer.close();
@@ -210,6 +212,7 @@ function buildEdge(
     bodyGraceMs: parts.bodyGraceMs ?? BODY_GRACE_MS,
     bodyBudget: new BodyBudget(BODIES_BYTES_MAX),
     hasRoom: () => parts.rows.hasRoom,
+    awaitsBooks: () => parts.booksAre() !== "here",
     metrics: () => chat.metrics.render(),
     admin,
     onRefusal: (refusal) => noteRefusal({ ...chat, onUnnamed: parts.log.refusal }, refusal),

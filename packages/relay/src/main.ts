@@ -1,42 +1,44 @@
 /** Starts a relay from its configuration and ends it on a signal. The only file that knows the store's adapters. */
 import { relative } from "node:path";
-import { ensureDefaultAccount } from "./admission/default-account.ts";
 import { buildApp } from "./app.ts";
-import type { App } from "./app.ts";
+import type { App, AppParts } from "./app.ts";
 import { snapshotOf } from "./chat/snapshot.ts";
 import type { Config, ConfigMistake } from "./config/config.ts";
 import { FileWatch } from "./config/file-watch.ts";
 import type { FileLoader } from "./config/file-loader.ts";
 import { newRevision } from "./config/revision.ts";
-import { ensureFirstKey } from "./first-key.ts";
 import type { FirstKey } from "./first-key.ts";
 import { modelsWithoutPrice } from "./prices/book.ts";
-import { openWallet } from "./ledger/balance.ts";
 import { openLog } from "./insight/log.ts";
 import type { Log } from "./insight/log.ts";
 import { demoConfig, startDemo } from "./simulator/demo.ts";
 import type { Simulator } from "./simulator/simulator.ts";
 import { controlStore } from "./store/control-store.ts";
 import { openBooks } from "./store/open-store.ts";
-import { revisionStore } from "./store/revision-store.ts";
+import type { Books } from "./store/open-store.ts";
+import { knownRevision, revisionStore } from "./store/revision-store.ts";
+import { beginBooks, listenWhenFree, takeOver } from "./takeover.ts";
 
 /** A relay that serves. */
 export interface Served {
   readonly url: string;
   readonly app: App;
   readonly log: Log;
+  /** Resolves when the relay can serve no more than accounts that do not pay: it is to be stopped. */
+  readonly failed: Promise<Error>;
   /** Drains and closes everything, in order. */
   stop(settings?: { delayMs: number; drainMs: number }): Promise<void>;
 }
 
 /**
  * Opens the store, makes the first key, listens, and says so on `print`. From then on files that change are loaded again.
+ * Beside a relay on the same data that is draining it listens as soon as the port is free, and does the rest when the other has ended.
  * @param loader what `given` was loaded by.
  * @throws with a sentence for people when the data directory is in use or the address is taken.
  */
 export async function serve(given: Config, loader: FileLoader, print: (line: string) => void): Promise<Served> {
   const log = openLog({ level: given.log.level, format: given.log.format });
-  const books = await openBooks({ ...given, onTrouble: (message) => log.trouble(message) });
+  const books = await openBooks({ ...given, mayWait: true, onTrouble: (message) => log.trouble(message) });
   const simulator = given.isDemo ? await startDemo() : null;
   const config = simulator === null ? given : demoConfig(given, simulator);
   const end = async (): Promise<void> => {
@@ -45,12 +47,12 @@ export async function serve(given: Config, loader: FileLoader, print: (line: str
     await log.flush();
   };
   try {
-    const { store, access, ledger, rows, files, prices, givenTo, records, mayBeBehind } = books;
-    const stores = { keyStore: access, accountStore: access, control: controlStore(store) };
-    const revisions = revisionStore(store);
-    const revision = await revisions.numberOf(newRevision(given, loader.source, { author: "relay", reason: "start" }));
+    const revisions = revisionStore(books.store);
+    const isFirst = books.are() === "here";
+    const asked = newRevision(given, loader.source, { author: "relay", reason: "start" });
+    const snapshot = snapshotOf(config, isFirst ? await revisions.numberOf(asked) : await knownRevision(books.store, asked));
     const app: App = buildApp({
-      snapshot: snapshotOf(config, revision),
+      snapshot,
       configuration: {
         source: loader.source,
         load: () => loader.load(),
@@ -58,23 +60,21 @@ export async function serve(given: Config, loader: FileLoader, print: (line: str
         warningsOf: (loaded) => priceWarnings(loaded, app),
         revisions,
       },
-      rows,
-      files,
-      prices,
-      givenTo,
-      ...stores,
-      records,
-      mayBeBehind,
-      ledger,
+      ...partsOf(books),
       log,
     });
-    await ensureDefaultAccount(app.accounts);
-    for (const account of app.accounts.list()) if (account.isMetered) await openWallet(ledger, account.id);
     books.watch((changed) => app.learn(changed));
-    const firstKey = await ensureFirstKey(app.keys, config.dataDir, config.firstKey);
-    const port = await app.listen();
-    const url = `http://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
+    if (!isFirst) print(`another relay on ${shortPath(config.dataDir)} is ending, and this one takes over`);
+    const firstKey = isFirst ? await beginBooks(app, books.ledger, config) : null;
+    const port = await listenWhenFree(app, books.portFreeWithinMs ?? 0);
+    const url = urlOf(config.listen.host, port);
     for (const line of [...warningLines(config, app), ...startLines(config, url, firstKey)]) print(line);
+    const begin = async (): Promise<void> => {
+      const revision = await revisions.numberOf(asked);
+      // Another one that was loaded meanwhile has its number.
+      if (app.current.now === snapshot) app.current.swap(snapshotOf(config, revision));
+      await beginBooks(app, books.ledger, config);
+    };
     const watch = FileWatch.begin({
       stamps: () => loader.stamps,
       onChange: () => app.reloader.reloadUnasked("a file changed"),
@@ -83,8 +83,10 @@ export async function serve(given: Config, loader: FileLoader, print: (line: str
       url,
       app,
       log,
-      stop: async (settings) => {
+      failed: isFirst ? new Promise(() => undefined) : takeOver({ opened: books.opened, begin, print }),
+      stop: async (settings = app.current.now.config.shutdown) => {
         watch.close();
+        books.markDraining(settings);
         await app.stop(settings);
         await end();
       },
@@ -93,6 +95,16 @@ export async function serve(given: Config, loader: FileLoader, print: (line: str
     await end();
     throw error;
   }
+}
+
+function partsOf(books: Books): Omit<AppParts, "snapshot" | "configuration" | "log"> {
+  const { store, access, ledger, rows, files, prices, givenTo, records, mayBeBehind, are: booksAre } = books;
+  const stores = { keyStore: access, accountStore: access, control: controlStore(store) };
+  return { ...stores, ledger, rows, files, prices, givenTo, records, mayBeBehind, booksAre };
+}
+
+function urlOf(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** The simulator stands in where a relay starts without an upstream; it never takes the place of one that people are served by. */

@@ -44,6 +44,11 @@ export async function runServe(given: ServeOptions): Promise<void> {
     "SIGHUP",
     isInTerminal() ? () => void end(served, { ...shutdown(), delayMs: 0 }) : () => void served.app.reloader.reloadUnasked("SIGHUP"),
   );
+  void served.failed.then((error) => {
+    if (isEnding) return;
+    fail(errorText(error), 1);
+    return end(served, { ...shutdown(), delayMs: 0 });
+  });
 }
 
 /** A terminal that closes sends SIGHUP to what runs in it, and that should end as it always did. Services have no terminal. */

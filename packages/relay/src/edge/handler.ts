@@ -33,6 +33,8 @@ export interface EdgeParts extends DataPlaneParts {
   readonly files: RequestFiles;
   /** Why this relay takes no traffic, or null when it may. */
   readonly notReady: () => string | null;
+  /** Only accounts that do not pay are served yet: another relay that ends still has the books. */
+  readonly awaitsBooks: () => boolean;
   readonly metrics: () => string;
   readonly admin: (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void>;
   /** Told of each request that no upstream saw. */
@@ -76,7 +78,7 @@ function turnAwayRoute(visit: Visit, allow: string | null): void {
 
 function sendReadiness(response: ServerResponse, parts: EdgeParts): void {
   const reason = parts.notReady();
-  sendJson(response, reason === null ? 200 : 503, reason === null ? { status: "ready" } : { status: reason });
+  sendJson(response, reason === null ? 200 : 503, { status: reason ?? "ready", ...(parts.awaitsBooks() ? { books: "awaited" } : {}) });
 }
 
 type Keyed = Extract<EdgeRoute, { kind: "models" | "model" | "balance" | "request" | "endpoint" }>;

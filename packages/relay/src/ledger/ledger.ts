@@ -70,6 +70,9 @@ export class Ledger<W = unknown> {
 
   /** @param writes are stored in the same transaction, unless the operation is refused. */
   async ask(operation: Operation, writes: readonly W[] = []): Promise<Result> {
+    // What an earlier life left must be ended first, and in its own order.
+    if (operation.kind === "hold" && this.#epoch === 0)
+      return { ok: false, code: "store_unavailable", reason: "the ledger has not opened yet" };
     const result = await this.#askOne(operation, writes);
     if (result.ok || result.code !== "stale_epoch" || operation.kind !== "hold") return result;
     // The lease ran out while the store could not be reached. Once renewed the same is asked again.

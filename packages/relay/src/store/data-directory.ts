@@ -1,60 +1,55 @@
-/** The directory that a relay has to itself: its lock, and its name among several relays. */
+/** The directory that a relay keeps its books in: its lock, and the relay's name among several relays. */
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import { Line, PLACES } from "./line.ts";
+import type { Place } from "./line.ts";
 
 export interface DataDirectory {
   readonly path: string;
+  /** The directory's lock, and who waits for it. */
+  readonly line: Line;
+  /** Where this process stood in it when the directory was opened. */
+  readonly place: Place;
   /**
    * Name of this relay in the ledger: the same after a restart, so that it ends at once what it left. The host is part of
-   * it, for directories are copied.
+   * it, for directories are copied; and the place, for two that overlap hold money at the same time.
    */
   readonly node: string;
   /** Checksum of the backup whose restore into it was begun and is not done: what lies here is no data. Else null. */
   readonly restoring: string | null;
   /** Says so to whoever opens it later, or, with null, that it is done. */
   markRestoring(sha256: string | null): void;
-  release(): void;
 }
-
-/** The data directory is in use by another process. */
-class DataDirectoryBusy extends Error {}
 
 /**
  * Opens the directory, making it (mode 0700), and takes its lock, which the kernel takes back however the process ends.
- * @throws {DataDirectoryBusy} when another process holds it.
+ * @param mayWait stands in line where the relay that has the lock is draining, instead of being refused.
+ * @throws {LineBusy} when another process holds it.
  */
-export function openDataDirectory(path: string): DataDirectory {
+export function openDataDirectory(path: string, mayWait = false): DataDirectory {
   mkdirSync(path, { recursive: true, mode: 0o700 });
-  const lock = takeLock(path);
-  if (lock === null) throw new DataDirectoryBusy(`another process uses ${path}: stop it, or choose another directory with --data`);
+  const line = new Line(path);
+  const place = line.join(mayWait);
   const mark = join(path, "restoring");
+  const name = `${hostname()}:${nodeIn(path)}`;
   return {
     path,
-    node: `${hostname()}:${nodeIn(path)}`,
+    line,
+    place,
+    node: place.number === 0 ? name : `${name}/${place.number}`,
     restoring: existsSync(mark) ? readFileSync(mark, "utf8") : null,
     markRestoring: (sha256) => {
       if (sha256 === null) rmSync(mark, { force: true });
       else writeFileSync(mark, sha256, { mode: 0o600, flush: true });
     },
-    release: () => {
-      // Asked twice where opening failed late.
-      if (lock.isOpen) lock.close();
-    },
   };
 }
 
-function takeLock(path: string): DatabaseSync | null {
-  const database = new DatabaseSync(join(path, "lock"), { timeout: 0 });
-  try {
-    database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
-    return database;
-  } catch {
-    database.close();
-    return null;
-  }
+/** Where the relay in a place puts what the database does not take. */
+export function spoolOf(path: string, place: number): string {
+  return join(path, place === 0 ? "spool" : `spool.${place}`);
 }
 
 function nodeIn(path: string): string {
@@ -66,4 +61,9 @@ function nodeIn(path: string): string {
   const made = randomBytes(8).toString("hex");
   writeFileSync(file, `${made}\n`, { mode: 0o600 });
   return made;
+}
+
+/** All that there can be, in the order in which their lines move on: from the end of the line to its head. */
+export function spoolsOf(path: string): string[] {
+  return Array.from({ length: PLACES + 1 }, (_, at) => spoolOf(path, PLACES - at));
 }

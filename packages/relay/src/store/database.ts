@@ -8,6 +8,8 @@ export interface Database {
   readonly isShared: boolean;
   /** Why it does not answer, or null: then nothing need wait for it. */
   readonly trouble: string | null;
+  /** It does not answer yet, as was to be expected: another relay on the same data still ends. */
+  readonly isAwaited?: boolean;
   /** Commits units in one transaction, and answers in their order. One batch at a time: the commit queue sees to that. */
   commit(token: FencingToken, units: readonly CommitUnit[]): Promise<UnitOutcome[]>;
   query<N extends QueryName>(name: N, args: QueryArgs<N>): Promise<QueryAnswer<N>>;

@@ -1,5 +1,5 @@
 /** A store as revisions ask it. */
-import type { RevisionStore } from "../config/revision.ts";
+import type { NewRevision, RevisionStore } from "../config/revision.ts";
 import type { Store } from "./store.ts";
 
 export function revisionStore(store: Pick<Store, "query" | "write">): RevisionStore {
@@ -12,4 +12,9 @@ export function revisionStore(store: Pick<Store, "query" | "write">): RevisionSt
       return number;
     },
   };
+}
+
+/** The number that a configuration has without being given one; null where it has none, or the database does not tell. */
+export async function knownRevision(store: Pick<Store, "query">, { contentHash }: NewRevision): Promise<number | null> {
+  return store.query("revision", { contentHash }).catch(() => null);
 }

@@ -4,7 +4,7 @@ import type { UnitOutcome } from "../ledger/unit.ts";
 import type { Database } from "./database.ts";
 import type { Write } from "./tables/writes.ts";
 
-export interface Store extends Pick<Database, "query" | "fresh" | "trouble"> {
+export interface Store extends Pick<Database, "query" | "fresh" | "trouble" | "isAwaited"> {
   /** Stores all of the writes or none. Never rejects. */
   write(writes: readonly Write[]): Promise<WriteOutcome>;
   /** Writes that have no answer yet, each list of them counted once. */
@@ -28,6 +28,9 @@ export function storeOver(database: Database, ledger: Pick<Ledger<Write>, "write
     write: async (writes) => writeOutcome(await ledger.write(writes)),
     get trouble() {
       return database.trouble;
+    },
+    get isAwaited() {
+      return database.isAwaited ?? false;
     },
     get waiting() {
       return ledger.waitingWrites;

@@ -172,7 +172,7 @@ describe.each(DIALECTS)("%s", (dialect) => {
     const { breaches } = await restore(target);
     expect(breaches.map((breach) => breach.claim)).toContain("a wallet's balance is the sum of its transfers");
     expect(await target.hasTables()).toBe(false);
-    expect(readdirSync(target.dataDir).filter((name) => !["lock", "node", "millrace.db"].includes(name))).toEqual([]);
+    expect(readdirSync(target.dataDir).filter((name) => !["lock", "lock.line", "node", "millrace.db"].includes(name))).toEqual([]);
   });
 
   test.each([
@@ -197,7 +197,7 @@ describe.each(DIALECTS)("%s", (dialect) => {
     expect([isKept, breaches, chain?.broken?.seq]).toEqual([false, [], seq]);
     expect(chain?.broken?.reason).toMatch(reason);
     expect(await target.hasTables()).toBe(false);
-    expect(readdirSync(target.dataDir).filter((name) => !["lock", "node", "millrace.db"].includes(name))).toEqual([]);
+    expect(readdirSync(target.dataDir).filter((name) => !["lock", "lock.line", "node", "millrace.db"].includes(name))).toEqual([]);
   });
 
   test("an audit longer than is read at once is walked to its end", { timeout: 30_000 }, async () => {

@@ -25,7 +25,7 @@ async function startBuggy(settings: object = {}): Promise<{ relay: RelayProcess;
     models: { m: { upstreams: [{ upstream: "a", model: "m" }] } },
     ...settings,
   };
-  const relay = await startRelayProcess(config, undefined, ["--import", `data:text/javascript,${encodeURIComponent(BUGS)}`]);
+  const relay = await startRelayProcess(config, undefined, { flags: ["--import", `data:text/javascript,${encodeURIComponent(BUGS)}`] });
   onTestFinished(() => relay.close());
   return { relay, simulator };
 }

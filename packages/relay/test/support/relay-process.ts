@@ -31,13 +31,19 @@ export interface RelayProcess {
 /** A process that has begun to start; whether it gets as far as listening is yet to be seen. */
 type StartedRelay = Pick<RelayProcess, "port" | "dataDir" | "child" | "output" | "exited">;
 
+interface SpawnSettings {
+  /** Of Node. */
+  readonly flags?: readonly string[];
+  /** A port that another relay still has, to take over from it. */
+  readonly onPort?: number;
+}
+
 /**
  * Starts the command on a data directory.
  * @param config the configuration file's content; listen and data are added.
- * @param flags of Node.
  */
-export async function spawnRelay(config: object, dataDir: string, flags: readonly string[] = []): Promise<StartedRelay> {
-  const port = await freePort();
+export async function spawnRelay(config: object, dataDir: string, { flags = [], onPort }: SpawnSettings = {}): Promise<StartedRelay> {
+  const port = onPort ?? (await freePort());
   const file = join(dataDir, "config.json");
   writeFileSync(file, JSON.stringify(config));
   const child = spawn(process.execPath, [...flags, BIN, "serve", "--config", file, "--port", String(port), "--data", dataDir], {
@@ -63,17 +69,16 @@ export async function spawnRelay(config: object, dataDir: string, flags: readonl
 /**
  * Starts the command and waits until it listens.
  * @param again the directory of an earlier process, to start over on its data.
- * @param flags of Node.
  */
 export async function startRelayProcess(
   config: object,
   again?: { readonly dataDir: string },
-  flags: readonly string[] = [],
+  settings: SpawnSettings = {},
 ): Promise<RelayProcess> {
   const dataDir = again?.dataDir ?? mkdtempSync(join(tmpdir(), "millrace-process-"));
-  const started = await spawnRelay(config, dataDir, flags);
+  const started = await spawnRelay(config, dataDir, settings);
   const { child, output } = started;
-  const deadline = performance.now() + 15_000;
+  const deadline = performance.now() + 30_000;
   while (!output().includes("listening on")) {
     if (child.exitCode !== null || performance.now() > deadline) throw new Error(`the relay did not start: ${output()}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

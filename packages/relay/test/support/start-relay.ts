@@ -158,6 +158,7 @@ export async function startRelay(setup: RelaySetup): Promise<TestRelay> {
     accountStore: books.access,
     records: books.records,
     mayBeBehind: books.mayBeBehind,
+    booksAre: books.are,
     ledger,
     control: controlStore(store),
     log,

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseConfig } from "../../config/config.ts";
-import { openDataDirectory } from "../data-directory.ts";
+import { openDataDirectory, spoolsOf } from "../data-directory.ts";
 import type { DataDirectory } from "../data-directory.ts";
 import { versionIn } from "../schema/schema.ts";
 import type { Dialect } from "../sql/dialect.ts";
@@ -45,7 +45,7 @@ export async function restoreBackup(request: RestoreRequest): Promise<Restored> 
   try {
     return await restoreInto(directory, request, head, tail);
   } finally {
-    directory.release();
+    directory.line.release();
   }
 }
 
@@ -62,7 +62,7 @@ async function restoreInto(directory: DataDirectory, request: RestoreRequest, he
   const spool = join(directory.path, "spool");
   // A spool that lies beside the mark is that of a restore which was killed before it was done.
   if (directory.restoring === null)
-    for (const each of [spool, `${spool}.taken`])
+    for (const each of spoolsOf(directory.path).flatMap((path) => [path, `${path}.taken`]))
       if (existsSync(each)) throw new Error(`${each} exists: restore into an empty directory, say which with --data, or move it away`);
   // Killed after the database was kept, and before the mark was gone: then nothing is left to do.
   if (directory.restoring === tail.sha256) {

@@ -1,8 +1,9 @@
 /**
- * What the spool file holds, for a backup. Its files are opened before the database is read: what is moved from them into
+ * What the spool files hold, for a backup. Its files are opened before the database is read: what is moved from them into
  * the database meanwhile is then in the backup twice rather than not at all, and it is stored once by its id.
  */
 import { closeSync, createReadStream, fstatSync, openSync } from "node:fs";
+import { spoolsOf } from "../data-directory.ts";
 import { spoolLines } from "../keeper/spool-lines.ts";
 import { isSpoolEntry } from "../keeper/spool.ts";
 
@@ -17,9 +18,9 @@ interface OpenFile {
 }
 
 /** Of the files as they are now, however they grow or vanish later. */
-export function copySpool(path: string): SpoolCopy {
-  // In this order: a file that is taken between the two looks is seen by one of them.
-  const files = [path, `${path}.taken`].flatMap((each) => openIfThere(each));
+export function copySpool(dataDir: string): SpoolCopy {
+  // In the order in which lines move: what is moved between two looks is seen by one of them.
+  const files = spoolsOf(dataDir).flatMap((path) => [path, `${path}.taken`].flatMap((each) => openIfThere(each)));
   return {
     lines: () => linesOf(files.toReversed()),
     close: () => {

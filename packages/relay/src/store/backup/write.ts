@@ -1,7 +1,7 @@
 /** Writes a backup, beside relays that use the database. */
 import { createHash } from "node:crypto";
 import { createWriteStream, existsSync, linkSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import type { DatabaseConfig } from "../../config/config.ts";
@@ -42,7 +42,7 @@ export interface BackupMade {
 export async function writeBackup(request: BackupRequest): Promise<BackupMade> {
   const { file, force, database } = request;
   if (!force && existsSync(file)) throw new Error(`${file} exists: choose another name, or replace it with --force`);
-  const spool = copySpool(join(request.dataDir, "spool"));
+  const spool = copySpool(request.dataDir);
   try {
     const source = database.kind === "sqlite" ? openSqliteSource(database.path) : await openOnPostgres(database.url);
     try {

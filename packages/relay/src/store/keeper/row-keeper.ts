@@ -18,7 +18,7 @@ const UNKEPT_MAX = 10_000;
 const TOLD_MAX = 20;
 
 export interface RowKeeperParts extends EntryStoreParts {
-  readonly store: Pick<Store, "write" | "trouble" | "hasRoom" | "waiting">;
+  readonly store: Pick<Store, "write" | "trouble" | "isAwaited" | "hasRoom" | "waiting">;
   readonly spool: Spool;
 }
 
@@ -63,8 +63,9 @@ export class RowKeeper implements RowStore {
       this.#schedule(UNKEPT_RETRY_MS);
       throw new Error(`${outcome.reason}; and the spool file: ${errorText(error)}`);
     }
-    // An outage of minutes is one trouble, not one for every request.
-    if (++this.#told <= TOLD_MAX) this.#parts.onTrouble(`row ${row.id} went to the spool file: ${outcome.reason}`);
+    // An outage of minutes is one trouble, not one for every request; and a store that is to come later is none.
+    if (this.#parts.store.isAwaited !== true && ++this.#told <= TOLD_MAX)
+      this.#parts.onTrouble(`row ${row.id} went to the spool file: ${outcome.reason}`);
     this.#schedule(SPOOL_RETRY_MS);
     return { isStored: false };
   }
@@ -73,6 +74,12 @@ export class RowKeeper implements RowStore {
   catchUp(): Promise<void> {
     this.#catchingUp ??= this.#catchUp().finally(() => (this.#catchingUp = null));
     return this.#catchingUp;
+  }
+
+  /** Has the spool changed while nothing is read from it. */
+  async withSpool(change: (spool: Spool) => void): Promise<void> {
+    while (this.#catchingUp !== null) await this.#catchingUp;
+    change(this.#parts.spool);
   }
 
   async #catchUp(): Promise<void> {

@@ -11,8 +11,10 @@ import {
   fsyncSync,
   ftruncateSync,
   openSync,
+  readSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -27,6 +29,8 @@ const SPOOL_BYTES_MAX = 1024 ** 3;
 /** Entries that are stored at once, and about how many bytes of them. */
 const BATCH = 500;
 const BATCH_BYTES = 8 * 1024 * 1024;
+/** Moved at once from one file to another. */
+const MOVED_BYTES = 1024 * 1024;
 
 export interface SpoolEntry {
   readonly row: RequestRow;
@@ -56,7 +60,7 @@ interface Batch {
 }
 
 export class Spool {
-  readonly #path: string;
+  #path: string;
   #file: number | null = null;
   #bytes = 0;
   /** How much of the file that is read was dealt with. */
@@ -169,9 +173,57 @@ export class Spool {
     return taken;
   }
 
+  /** Takes what lies in another spool's files, which nobody else uses. What was stored of it already is stored once by its id. */
+  adopt(from: string): void {
+    if (from === this.#path) return;
+    this.close();
+    for (const ending of [".taken", ""]) this.#bytes = moveLines(`${from}${ending}`, this.#path) ?? this.#bytes;
+    moveLines(`${from}.bad`, `${this.#path}.bad`);
+    rmSync(`${from}.reserve`, { force: true });
+    this.#syncDirectory(dirname(this.#path));
+  }
+
+  /** Goes on at another path, with all that it holds. Not while it is drained. */
+  moveTo(path: string): void {
+    const from = this.#path;
+    if (from === path) return;
+    this.close();
+    this.#path = path;
+    this.#done = 0;
+    this.adopt(from);
+  }
+
   close(): void {
     if (this.#file !== null) closeSync(this.#file);
     this.#file = null;
+  }
+}
+
+/** Appends a file's lines to another's, which may not exist yet. @returns the size of that afterwards; null when there is nothing to move. */
+function moveLines(from: string, to: string): number | null {
+  if (!existsSync(from)) return null;
+  if (existsSync(to)) {
+    const file = openSync(to, "a", 0o600);
+    try {
+      // A line that a crash left torn ends before the next one begins.
+      writeSync(file, "\n");
+      for (const piece of piecesOf(from)) writeFileSync(file, piece);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    rmSync(from);
+  } else renameSync(from, to);
+  return statSync(to).size;
+}
+
+function* piecesOf(path: string): Generator<Buffer> {
+  const file = openSync(path, "r");
+  const piece = Buffer.allocUnsafe(MOVED_BYTES);
+  try {
+    for (let read = readSync(file, piece); read > 0; read = readSync(file, piece)) yield piece.subarray(0, read);
+  } finally {
+    closeSync(file);
   }
 }
 
