@@ -1,7 +1,8 @@
 /** Questions to a worker thread, answered in their order. */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Worker } from "node:worker_threads";
 import { errorText } from "../../basics/error-text.ts";
-import { Worker } from "node:worker_threads";
+import { startThread } from "../../basics/thread.ts";
 
 const CLOSE_WITHIN_MS = 10_000;
 
@@ -22,7 +23,7 @@ export class WorkerClient {
   /** @param name of the file beside this one, without its ending. */
   constructor(name: string, workerData: object, onDeath: (reason: string) => void) {
     this.#onDeath = onDeath;
-    this.#worker = startThread(name, workerData);
+    this.#worker = startThread(import.meta.url, name, workerData);
     this.#worker.on("message", (answer: WorkerAnswer) => this.#settle(answer));
     this.#worker.on("error", (error) => this.#die(errorText(error)));
     this.#worker.on("exit", () => this.#die(`the thread ${name} ended`));
@@ -64,11 +65,4 @@ export class WorkerClient {
     for (const waiting of this.#waiting.splice(0)) waiting.reject(new Error(this.#death));
     if (isNews) this.#onDeath(reason);
   }
-}
-
-/** From source a thread is prepared as the process is, before it loads a `.ts` file. */
-function startThread(name: string, workerData: object): Worker {
-  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL(`./${name}.js`, import.meta.url), { workerData });
-  const file = new URL(`./${name}.ts`, import.meta.url).href;
-  return new Worker(new URL("../../../bin/thread.js", import.meta.url), { workerData, argv: [file] });
 }
