@@ -49,6 +49,10 @@ export function start(args: readonly string[], { env = {}, cwd, program = [proce
   let err = "";
   child.stdout.on("data", (bytes: Buffer) => (out += bytes.toString()));
   child.stderr.on("data", (bytes: Buffer) => (err += bytes.toString()));
+  // A test that fails ends without asking: the process must not outlive it.
+  const onExit = (): void => void child.kill("SIGKILL");
+  process.once("exit", onExit);
+  child.on("exit", () => process.off("exit", onExit));
   const exited = new Promise<Ran>((resolve) => child.on("close", (code, signal) => resolve({ code: code ?? signal ?? "?", out, err })));
   const says = async (text: string): Promise<void> => {
     const deadline = performance.now() + 15_000;
