@@ -49,11 +49,18 @@ export class Lifecycle {
   listen(): Promise<number> {
     const { server, listen } = this.#parts;
     return new Promise((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(listen.port, listen.host, () => {
-        server.removeListener("error", reject);
+      const onListening = (): void => {
+        server.removeListener("error", onError);
         resolve((server.address() as AddressInfo).port);
-      });
+      };
+      // The same server may be asked again.
+      const onError = (error: Error): void => {
+        server.removeListener("listening", onListening);
+        reject(error);
+      };
+      server.once("error", onError);
+      server.once("listening", onListening);
+      server.listen(listen.port, listen.host);
     });
   }
 

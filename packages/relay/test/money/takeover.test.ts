@@ -191,7 +191,8 @@ test(
     const pays = new Poller(relay.port, paying, 20);
     const stall = new Stall();
     const second = await replace(relay);
-    expect(second.output()).toContain("accounts that pay get 503 until the other relay has ended");
+    await expect.poll(() => second.output()).toContain("accounts that pay get 503 until the other relay has ended");
+    expect(second.output()).not.toContain("Warning");
     expect(await ready(second.port)).toEqual([200, { status: "ready", books: "awaited" }]);
     const write = await call(second, {
       path: "/admin/api/accounts",
@@ -379,3 +380,32 @@ test("a configuration that the first one does not know gets its number when the 
     ]),
   );
 });
+
+// Moments before, while and after the second opens the books.
+test.each([0, 150, 300])(
+  "the second is killed %i ms after the first has ended: nothing that was answered is lost",
+  { timeout: 60_000 },
+  async (ms) => {
+    const { relay, paying } = await begin({ streamS: 60 });
+    const running = stream(relay.port, paying);
+    await until(() => simulator.counts.openRequests === 1);
+    const second = await replace(relay);
+    const pollers = [new Poller(relay.port, relay.key, 2), new Poller(relay.port, paying, 5)];
+    await until(() => pollers.every(({ answers }) => answers.length > 10));
+    relay.child.kill("SIGTERM");
+    expect(errorOf(await running).code).toBe("relay_stopped");
+    await relay.exited;
+    await sleep(ms);
+    second.child.kill("SIGKILL");
+    await second.exited;
+    await next();
+    const before = pollers.map(({ answers }) => answers.length);
+    await until(() => pollers.every(({ answers }, at) => answers.length > (before[at] ?? 0) + 10));
+    for (const poller of pollers) await poller.stop();
+    await endAll();
+    await expectExactBooks(
+      relay.dataDir,
+      pollers.flatMap(({ answers }) => answers.filter(({ isWhole }) => isWhole)),
+    );
+  },
+);

@@ -3,11 +3,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { accessStore } from "../../src/store/access-store.ts";
 import { newAccount } from "../../src/admission/accounts.ts";
 import { newKeyRecord } from "../../src/admission/keys.ts";
 import { copySpool } from "../../src/store/backup/spool-copy.ts";
+import { LeftSpools } from "../../src/store/keeper/left-spools.ts";
+import type { RowKeeper } from "../../src/store/keeper/row-keeper.ts";
 import { Spool } from "../../src/store/keeper/spool.ts";
 import { openBooks } from "../../src/store/open-store.ts";
 import type { Books } from "../../src/store/open-store.ts";
@@ -30,6 +32,7 @@ beforeEach(() => {
   troubles = [];
 });
 afterEach(async () => {
+  vi.useRealTimers();
   for (const books of opened.splice(0)) await books.close();
   for (const line of lines.splice(0)) line.release();
   rmSync(path, { recursive: true });
@@ -127,6 +130,30 @@ test("a spool that moves goes on at its new place", async () => {
   const ids: string[] = [];
   await spool.drain(async (entries) => entries.map(({ row }) => (ids.push(row.id), "stored" as const)));
   expect(ids).toEqual(["req_1", "req_2"]);
+});
+
+test("the spool of one that still ends is looked at again until it is gone", async () => {
+  vi.useFakeTimers();
+  const spool = new Spool(join(path, "spool"));
+  const left = new Spool(join(path, "spool.1"));
+  let isLeft = false;
+  let stored = 0;
+  const line: Pick<Line, "withLeft"> = { withLeft: (act) => (isLeft && act(1), isLeft) };
+  const rows: Pick<RowKeeper, "withSpool" | "catchUp"> = {
+    withSpool: async (change) => change(spool),
+    catchUp: async () => void stored++,
+  };
+  const spools = new LeftSpools({ path, line, rows, onTrouble: (message) => troubles.push(message) });
+  await spools.collect();
+  left.append({ row: rowOf("req_1"), ending: null });
+  left.close();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect([stored, existsSync(join(path, "spool"))]).toEqual([1, false]);
+  isLeft = true;
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect([stored, existsSync(join(path, "spool")), existsSync(join(path, "spool.1"))]).toEqual([2, true, false]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([stored, troubles]).toEqual([2, []]);
 });
 
 test("a backup holds what a relay that waits has put aside", async () => {
