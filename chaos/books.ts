@@ -17,6 +17,8 @@ export interface HoldRow {
   readonly charged: bigint | null;
   readonly writtenOff: bigint;
   readonly basis: string | null;
+  /** Why it ended; null while it is open. */
+  readonly endReason: string | null;
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly checkpointSeq: number;
@@ -134,6 +136,7 @@ function holdRow(row: Record<string, unknown>): HoldRow {
     charged: orNull(whole, row["charged"]),
     writtenOff: whole(row["written_off"]),
     basis: orNull(text, row["basis"]),
+    endReason: orNull(text, row["end_reason"]),
     inputTokens: count(row["input_tokens"]),
     outputTokens: count(row["output_tokens"]),
     checkpointSeq: count(row["checkpoint_seq"]),

@@ -281,11 +281,7 @@ class Court {
       const row = this.#records.rows.get(hold.id);
       const cost = hold.walletId === null ? null : this.#records.costOf(hold);
       if (row === undefined && hold.state !== "voided") this.#find("lost", `hold ${hold.id} is ${hold.state} and has no row`);
-      // Refused because nobody knew whether its hold was made, it says nothing of money. A hold that was made is voided, or, where
-      // the relay died before it could, recovered; without a checkpoint that costs nothing either.
-      const isEndedAtNothing = (hold.state === "voided" || hold.state === "recovered") && hold.basis === "none" && hold.charged === 0n;
-      const isUnknown = row?.endReason === "refused" && row.charge === null && isEndedAtNothing;
-      if (row !== undefined && !isUnknown && row.charge !== cost)
+      if (row !== undefined && !isOfUnknownHold(row, hold) && row.charge !== cost)
         this.#find("wrong charge", `row ${hold.id} (${row.endReason}) says ${row.charge}, its hold (${hold.state}) ${cost}`);
     }
     const holds = new Set(this.#books.holds.map(({ id }) => id));
@@ -328,4 +324,15 @@ class Court {
 
 function sumOf(amounts: readonly bigint[]): bigint {
   return amounts.reduce((total, amount) => total + amount, 0n);
+}
+
+/**
+ * Refused because nobody knew whether its hold was made, or left by its client before that was known, a request says nothing of
+ * money. A hold that was made all the same is voided because the store had not answered, or, where the relay died before it could
+ * do so, recovered; without a checkpoint that costs nothing either.
+ */
+function isOfUnknownHold(row: RequestRow, hold: HoldRow): boolean {
+  if (row.charge !== null || hold.basis !== "none" || hold.charged !== 0n) return false;
+  const isOrphan = hold.state === "recovered" || (hold.state === "voided" && hold.endReason === "store_unavailable");
+  return isOrphan && (row.endReason === "refused" || row.endReason === "client_gone");
 }

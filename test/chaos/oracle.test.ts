@@ -67,16 +67,21 @@ async function claimsOn(copy: Place, seen: Evidence = evidence): Promise<Claim[]
 }
 
 test.each([
-  ["voided", 0, []],
-  ["recovered", 0, []],
-  ["recovered", 1, ["wrong charge"]],
+  ["refused", "voided", "store_unavailable", 0, []],
+  ["refused", "recovered", "relay_stopped", 0, []],
+  ["refused", "recovered", "relay_stopped", 1, ["wrong charge"]],
+  // The client left before anybody knew whether the hold was made.
+  ["client_gone", "voided", "store_unavailable", 0, []],
+  ["client_gone", "recovered", "relay_stopped", 0, []],
+  // Its hold was known, and so was what it cost.
+  ["client_gone", "voided", "client_gone", 0, ["wrong charge"]],
+  ["complete", "voided", "store_unavailable", 0, ["wrong charge"]],
 ] as const)(
-  "a refused request's hold that was made all the same and %s at %i nano-dollars is judged by what it cost",
-  async (state, nanos, claims) => {
-    // Its own row says that it was refused, and nothing of money.
+  "the row of a request (%s) that says nothing of money, with a hold that was %s (%s) at %i nano-dollars, is judged by what is known",
+  async (endReason, state, holdEnd, nanos, claims) => {
     const sql = `
-    UPDATE requests SET end_reason = 'refused', charge_nanos = NULL WHERE id = HOLD;
-    UPDATE holds SET state = '${state}', charged = ${nanos}, basis = 'none' WHERE id = HOLD`;
+    UPDATE requests SET end_reason = '${endReason}', charge_nanos = NULL WHERE id = HOLD;
+    UPDATE holds SET state = '${state}', end_reason = '${holdEnd}', charged = ${nanos}, basis = 'none' WHERE id = HOLD`;
     const found = await claimsOn(planted(sql));
     expect(found.filter((claim) => claim === "wrong charge")).toEqual(claims);
   },
