@@ -25,7 +25,7 @@ import { noUpstream } from "./no-upstream.ts";
 import { NO_PAYMENT, openPayment } from "./payment.ts";
 import type { PaidAnswer, Payment } from "./payment.ts";
 import { PlainReader } from "./plain-reader.ts";
-import { attemptRow, rowOf } from "./record.ts";
+import { attemptRow, bareRow, rowOf } from "./record.ts";
 import { count, keep, noteAttempt } from "./recorder.ts";
 import type { Kept, RecorderParts } from "./recorder.ts";
 import { relayError } from "./relay-error.ts";
@@ -61,7 +61,7 @@ export class AnswerRun implements PaidAnswer {
   readonly #sink: Sink;
   readonly #parts: ChatParts;
   readonly #delivery: ClientStream | ClientBody;
-  readonly #cancellation = new Cancellation();
+  readonly #cancellation = new Cancellation((error) => this.#report(error));
   readonly #reports: AttemptReport[] = [];
   readonly #attemptRows: AttemptRow[] = [];
   #attempt: Attempt | null = null;
@@ -88,7 +88,7 @@ export class AnswerRun implements PaidAnswer {
       this.#listen();
       await this.#answer();
     } catch (error) {
-      await this.#endWithBug(error);
+      await this.#endWithBug(error).catch((second: unknown) => this.#cutOff(second));
     } finally {
       this.#guarded(() => this.#payment.close())();
       this.#guarded(() => this.#stopTicking())();
@@ -148,9 +148,9 @@ export class AnswerRun implements PaidAnswer {
   async #attemptOnce(planned: PlannedAttempt): Promise<AttemptReport> {
     this.#attempt = this.#makeAttempt(planned);
     const report = await this.#attempt.run();
-    const row = attemptRow(this.#reports.length + 1, report, this.#exchange.snapshot.redactor);
     this.#attempt = null;
     this.#reports.push(report);
+    const row = attemptRow(this.#reports.length, report, this.#exchange.snapshot.redactor);
     this.#attemptRows.push(row);
     noteAttempt(this.#parts, row, report);
     return report;
@@ -181,7 +181,13 @@ export class AnswerRun implements PaidAnswer {
 
   #conclude(refusal: RelayError | null): Conclusion {
     const { isStream } = this.#exchange.request;
-    return conclude({ isStream, reports: this.#reports, cause: this.#cancellation.cause, refusal });
+    return conclude({
+      isStream,
+      reports: this.#reports,
+      cause: this.#cancellation.cause,
+      isEndedByRelay: this.#cancellation.isByRelay,
+      refusal,
+    });
   }
 
   /** An error is told at once. A good end follows the row: whoever saw it finds the row, whatever happens to this process. */
@@ -189,9 +195,9 @@ export class AnswerRun implements PaidAnswer {
     const { clientError } = conclusion;
     const outcome = this.#reports.at(-1)?.outcome;
     const isWhole = clientError === null && this.#cancellation.cause === null;
-    if (clientError !== null && this.#reports.length === 0) this.#exchange.onUnused?.();
+    if (conclusion.endReason === "refused" && this.#reports.length === 0) this.#exchange.onUnused?.();
     if (clientError !== null) this.#delivery.fail(clientError);
-    const kept = await this.#keep(conclusion);
+    const kept = await this.#keep(this.#row(conclusion));
     if (isWhole && outcome?.kind === "complete") this.#deliver(kept, outcome.rest);
     count(this.#parts, kept, this.#label);
   }
@@ -201,8 +207,7 @@ export class AnswerRun implements PaidAnswer {
     else this.#delivery.fail(relayError("store_unavailable", "The relay could not record this answer.", { shouldRetry: false }));
   }
 
-  async #keep(conclusion: Conclusion): Promise<Kept> {
-    const row = this.#row(conclusion);
+  async #keep(row: RequestRow): Promise<Kept> {
     const keeping = keep(this.#parts, row, this.#payment.endingOf(row));
     // A client that got an error has it by now, and may come again before the row is on disk.
     this.#guarded(() => this.#exchange.onRow?.(row))();
@@ -226,20 +231,45 @@ export class AnswerRun implements PaidAnswer {
 
   /** A mistake of the relay's own ends its own request alone: told, written down, charged for what was delivered. */
   onBug(error: unknown): void {
-    if (!this.#hadBug) this.#parts.onBug(this.#exchange.id, error);
+    if (!this.#hadBug) this.#report(error);
     this.#hadBug = true;
     this.end({ by: "bug", error: internalError() });
   }
 
-  async #endWithBug(error: unknown): Promise<void> {
+  /** The last resort: the log is told, and the client does not wait for ever. */
+  #cutOff(error: unknown): void {
+    this.#report(error);
+    this.#sink.destroy();
+  }
+
+  #report(error: unknown): void {
     try {
-      this.onBug(error);
-      const conclusion = this.#conclude(null);
+      this.#parts.onBug(this.#exchange.id, error);
+    } catch {
+      // A log that throws has nowhere to be told of, and the request must end all the same.
+    }
+  }
+
+  async #endWithBug(error: unknown): Promise<void> {
+    this.onBug(error);
+    const conclusion = this.#conclude(null);
+    try {
       if (conclusion.clientError !== null) this.#delivery.fail(conclusion.clientError);
-      if (!this.#isKept) count(this.#parts, await this.#keep(conclusion), this.#label);
     } catch (second) {
-      this.#parts.onBug(this.#exchange.id, second);
+      this.#report(second);
       this.#delivery.destroy();
+    }
+    if (!this.#isKept) await this.#keepAtLeast(conclusion);
+  }
+
+  /** Where the row cannot be made or kept, one without any arithmetic is: it voids the hold. */
+  async #keepAtLeast(conclusion: Conclusion): Promise<void> {
+    try {
+      count(this.#parts, await this.#keep(this.#row(conclusion)), this.#label);
+    } catch (error) {
+      this.#report(error);
+      const row = bareRow({ exchange: this.#exchange, conclusion, delivery: this.#delivery, now: performance.now() });
+      if (!this.#isKept) await keep(this.#parts, row, this.#payment.endingOf(row));
     }
   }
 

@@ -8,6 +8,7 @@ import type { AttemptFailure } from "./attempt-failure.ts";
 import type { AttemptOutcome, BodyReader, PauseReason, ReaderHost } from "./body-reader.ts";
 import { CallClock, describeOverdue } from "./call-clock.ts";
 import type { Overdue } from "./call-clock.ts";
+import { NOTHING_READ } from "./meter.ts";
 import type { MeterReading } from "./meter.ts";
 import type { Redactor } from "./redact.ts";
 import type { UpstreamAddress } from "./snapshot.ts";
@@ -87,7 +88,7 @@ export class Attempt implements AnswerHandler, Ticking, ReaderHost {
     this.#reader = settings.readerFor(this);
   }
 
-  /** Sends the request and reads the answer until it is over. Never rejects. */
+  /** Sends the request and reads the answer until it is over. Rejects when the call could not be begun, which is a mistake of the relay. */
   run(): Promise<AttemptReport> {
     const { address, wire, dialer, ticker, onBug } = this.#settings;
     return new Promise((resolve) => {
@@ -160,16 +161,27 @@ export class Attempt implements AnswerHandler, Ticking, ReaderHost {
     if (this.isOver) return;
     const endedAt = performance.now();
     this.#endedAt = endedAt;
+    const meter = this.#readMeter();
     this.#resolve?.({
       planned: this.#settings.planned,
       outcome,
       times: { ...this.times, endedAt },
       status: this.#status,
       requestId: this.#requestId,
-      meter: this.#reader.meter.read(),
+      meter,
     });
     if (outcome.kind === "complete") this.#linger();
     else this.#leave();
+  }
+
+  /** An attempt has a report whatever its meter does. */
+  #readMeter(): MeterReading {
+    try {
+      return this.#reader.meter.read();
+    } catch (error) {
+      this.#settings.onBug(error);
+      return NOTHING_READ;
+    }
   }
 
   #linger(): void {

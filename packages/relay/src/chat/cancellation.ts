@@ -12,6 +12,18 @@ export type CancellationCause =
 export class Cancellation {
   #cause: CancellationCause | null = null;
   readonly #listeners = new Set<(cause: CancellationCause) => void>();
+  readonly #onBug: (error: unknown) => void;
+  #isByRelay = false;
+
+  /** @param onBug is told what a listener threw; the others hear of the end all the same. It must not throw. */
+  constructor(onBug: (error: unknown) => void) {
+    this.#onBug = onBug;
+  }
+
+  /** The relay itself ended the answer, be it after the client had left. */
+  get isByRelay(): boolean {
+    return this.#isByRelay;
+  }
 
   /** The first cause, or null while the answer may go on. */
   get cause(): CancellationCause | null {
@@ -21,7 +33,14 @@ export class Cancellation {
   /** Ends the answer. A later cause changes nothing of the first, but is told too: it may end what the first let run on. */
   end(cause: CancellationCause): void {
     this.#cause ??= cause;
-    for (const listener of this.#listeners) listener(cause);
+    this.#isByRelay ||= cause.by !== "client";
+    for (const listener of this.#listeners) {
+      try {
+        listener(cause);
+      } catch (error) {
+        this.#onBug(error);
+      }
+    }
   }
 
   /** @returns a function that takes the listener back. */

@@ -31,16 +31,18 @@ export interface Facts {
   readonly reports: readonly Pick<AttemptReport, "planned" | "outcome" | "times" | "meter">[];
   /** Why the answer had to end, or null. */
   readonly cause: CancellationCause | null;
+  /** The relay itself ended the answer, be it after the client had left. */
+  readonly isEndedByRelay: boolean;
   /** Why no attempt was made, or null. */
   readonly refusal: RelayError | null;
 }
 
-/** The first cause of an end decides; then the last attempt; then the refusal. */
+/** A mistake of the relay's own decides first; then a refusal; then the first cause of an end; then the last attempt. */
 export function conclude(facts: Facts): Conclusion {
   const basis = basisOf(facts);
   const { cause, refusal, reports } = facts;
+  if (refusal !== null && cause?.by !== "bug") return { ...endOfRefusal(refusal, null), marks: [], basis };
   if (cause !== null) return { ...endOfCause(cause), marks: [], basis };
-  if (refusal !== null) return { ...endOfRefusal(refusal, null), marks: [], basis };
   const outcome = reports.at(-1)?.outcome;
   if (outcome === undefined || outcome.kind === "cancelled")
     return { ...endOfCause({ by: "bug", error: internalError() }), marks: [], basis };
@@ -108,10 +110,10 @@ function endOfBroken(code: ErrorCode): EndReason {
 }
 
 /** If the relay ended the answer, only what was delivered is charged, and for an upstream that did no work nothing is. */
-function basisOf({ isStream, reports, cause }: Facts): ChargeBasis {
+function basisOf({ isStream, reports, isEndedByRelay }: Facts): ChargeBasis {
   const last = reports.at(-1);
   if (last === undefined) return "none";
-  if (cause !== null && cause.by !== "client") return isStream && last.meter.output > 0 ? "delivery" : "none";
+  if (isEndedByRelay) return isStream && last.meter.output > 0 ? "delivery" : "none";
   return wasWorkedOn(last) || last.meter.usage !== null ? "upstream" : "none";
 }
 

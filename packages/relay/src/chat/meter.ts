@@ -84,3 +84,6 @@ export class Meter {
     return (this.lastContentAt - this.firstContentAt) / (this.contentEvents - 1);
   }
 }
+
+/** Of an attempt that was not read at all. */
+export const NOTHING_READ: MeterReading = new Meter(0).read();

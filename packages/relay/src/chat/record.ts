@@ -2,6 +2,7 @@
 import { costNanos } from "@millrace/policy/price";
 import { NO_USAGE, requestRow } from "../insight/row.ts";
 import type { AttemptRow, Mark, RequestRow } from "../insight/row.ts";
+import type { Usage } from "../provider/provider.ts";
 import type { AttemptReport } from "./attempt.ts";
 import type { AttemptOutcome } from "./body-reader.ts";
 import type { ChargeBasis, Conclusion } from "./conclusion.ts";
@@ -32,36 +33,44 @@ export interface RecordedFacts {
 }
 
 /** The row of a request that is over. The charge is known when its hold has ended. */
-export function rowOf({ exchange, attempts, last, conclusion, delivery, priceId, overheadMs, now }: RecordedFacts): RequestRow {
-  const { key, request, receivedAt } = exchange;
+export function rowOf(facts: RecordedFacts): RequestRow {
+  const { exchange, attempts, last, conclusion, delivery, priceId, overheadMs } = facts;
   const used = usageOf(exchange, last?.meter ?? null, conclusion.basis);
   const cost = costNanosOf(exchange, attempts);
   const isUnpriced = cost === null && used.usage.input + used.usage.output > 0;
   return requestRow({
-    id: exchange.id,
-    at: exchange.at,
-    accountId: key.accountId,
-    keyId: key.id,
-    endpoint: request.endpoint,
-    model: exchange.model.name,
+    ...knownOf(facts),
     upstream: last?.planned.upstream ?? null,
     upstreamModel: last?.planned.model ?? null,
-    isStream: request.isStream,
-    status: delivery.status,
-    endReason: conclusion.endReason,
-    errorCode: conclusion.errorCode,
     marks: isUnpriced ? [...conclusion.marks, UNPRICED] : conclusion.marks,
     ...used,
     priceId,
     costNanos: cost,
     ...measuresOf(last?.meter ?? null),
     bytesOut: delivery.bytesOut,
-    ttftMs: delivery.firstContentAt === null ? null : delivery.firstContentAt - receivedAt,
+    ttftMs: delivery.firstContentAt === null ? null : delivery.firstContentAt - exchange.receivedAt,
     overheadMs,
-    durationMs: now - receivedAt,
-    revision: exchange.snapshot.revision,
     attempts,
   });
+}
+
+/** What is known of every request, without any arithmetic on money. */
+function knownOf({ exchange, conclusion, delivery, now }: Parameters<typeof bareRow>[0]) {
+  const { id, at, key, request, model, receivedAt, snapshot } = exchange;
+  return {
+    id,
+    at,
+    accountId: key.accountId,
+    keyId: key.id,
+    endpoint: request.endpoint,
+    model: model.name,
+    isStream: request.isStream,
+    status: delivery.status,
+    endReason: conclusion.endReason,
+    errorCode: conclusion.errorCode,
+    durationMs: now - receivedAt,
+    revision: snapshot.revision,
+  };
 }
 
 function measuresOf(meter: MeterReading | null): Pick<RequestRow, "events" | "itlMeanMs" | "itlMaxMs"> {
@@ -73,7 +82,19 @@ function measuresOf(meter: MeterReading | null): Pick<RequestRow, "events" | "it
 function usageOf(exchange: Exchange, meter: MeterReading | null, basis: ChargeBasis): Pick<RequestRow, "usage" | "basis"> {
   if (meter === null || basis === "none") return { usage: NO_USAGE, basis: "none" };
   if (meter.usage !== null && basis === "upstream") return { usage: meter.usage, basis: "exact" };
+  if (meter.usage !== null) return { usage: cappedAt(meter.usage, meter.output), basis: "estimated" };
   return { usage: { ...NO_USAGE, input: estimateInput(exchange), output: meter.output }, basis: "estimated" };
+}
+
+/** The upstream's own count with no more output than what was delivered. */
+function cappedAt(usage: Usage, delivered: number): Usage {
+  const output = Math.min(usage.output, delivered);
+  return { ...usage, output, reasoning: Math.min(usage.reasoning, output) };
+}
+
+/** The row of a request whose own row could not be made: it charges nothing. */
+export function bareRow(facts: Pick<RecordedFacts, "exchange" | "conclusion" | "delivery" | "now">): RequestRow {
+  return requestRow({ ...knownOf(facts), marks: [], usage: NO_USAGE, basis: "none" });
 }
 
 /** Nano-USD as decimal text that the attempts cost by their upstreams' prices; null where no price is known. */

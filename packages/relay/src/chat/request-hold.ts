@@ -35,7 +35,7 @@ export type Opened = { readonly ok: true; readonly hold: RequestHold | null } | 
 
 /** Output tokens that a hold covers when neither the request nor the model names a maximum. */
 const OUTPUT_TOKENS_DEFAULT = 8_192;
-/** A sliding hold always covers this many tokens beyond what was delivered. */
+/** A sliding hold is extended by this many tokens of output at a time, where there is credit for them. */
 const WINDOW_TOKENS = 2_048;
 /** A hold assumes at most one token for two bytes of the prompt, and `INPUT_TOKENS_EXTRA` for what the upstream adds. */
 const INPUT_BYTES_PER_TOKEN = 2;

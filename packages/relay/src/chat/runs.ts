@@ -38,14 +38,20 @@ export class Runs {
   /** Answers a request. @param onOver is called once, when it is over and written down: what was taken for the run is given back there. */
   start(exchange: Exchange, client: Client, onOver: () => void): Run {
     const answer = new AnswerRun(exchange, client, this.#parts);
-    const done = answer.run().finally(() => {
-      this.#remove(run);
-      onOver();
-    });
+    const done = answer.run().then(() => this.#end(run, onOver));
     const run: Registered = { id: exchange.id, keyId: exchange.key.id, answer, done };
     this.#running.set(run.id, run);
     this.#byKey.set(run.keyId, (this.#byKey.get(run.keyId) ?? new Set()).add(run));
     return run;
+  }
+
+  #end(run: Registered, onOver: () => void): void {
+    this.#remove(run);
+    try {
+      onOver();
+    } catch (error) {
+      this.#parts.onBug(run.id, error);
+    }
   }
 
   #remove(run: Registered): void {

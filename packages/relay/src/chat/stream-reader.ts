@@ -16,7 +16,7 @@ import { eventTransforms, publicModelOf } from "./event-transforms.ts";
 import { Meter } from "./meter.ts";
 import type { Redactor } from "./redact.ts";
 
-/** Keep at most this many characters of text that is no event: some upstreams send a bare JSON error instead of events. */
+/** After this many characters the reader takes no further line that is no event. Some upstreams send a bare JSON error instead of events. */
 const STRAY_LENGTH_MAX = 4096;
 /** Ends a line and an event. */
 const EVENT_END = Buffer.from("\n\n");

@@ -96,6 +96,8 @@ class BodyReading {
   readonly #startedAt = performance.now();
   readonly #limits: BodyLimits;
   readonly #budget: BodyBudget;
+  /** Bytes taken of the budget. */
+  #taken = 0;
 
   constructor(limits: BodyLimits, budget: BodyBudget) {
     this.#limits = limits;
@@ -108,6 +110,7 @@ class BodyReading {
     const growth = held.capacityAfter(piece.length) - held.capacity;
     if (!this.#budget.take(growth))
       return refused(relayError("overloaded", "The relay holds as many request bodies as it may.", { retryAfterS: 1 }));
+    this.#taken += growth;
     held.append(piece);
     const fault = this.#scanner.push(piece);
     return fault === null ? null : refused(faultError(fault));
@@ -121,7 +124,7 @@ class BodyReading {
     if (!isUtf8(bytes)) return refused(relayError("invalid_json", "The body is not valid UTF-8."));
     if (scanner.root !== "object") return refused(relayError("invalid_json", "The body must be a JSON object."));
     const { members, textBytes, bigStringBytes: mediaBytes } = scanner;
-    return { ok: true, body: { bytes, heldBytes: this.#held.capacity, members, textBytes, mediaBytes } };
+    return { ok: true, body: { bytes, heldBytes: this.#taken, members, textBytes, mediaBytes } };
   }
 
   /** Checks that the body arrives fast enough. */
@@ -132,7 +135,7 @@ class BodyReading {
   }
 
   giveBack(): void {
-    this.#budget.give(this.#held.capacity);
+    this.#budget.give(this.#taken);
   }
 }
 

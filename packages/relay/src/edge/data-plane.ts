@@ -63,8 +63,8 @@ function startAnswer(visit: Visit, parts: DataPlaneParts, endpoint: Endpoint, ea
   const asked = { id, at: Date.now(), receivedAt, bodyReadAt, snapshot, ...grant, ...read.asked, textBytes, mediaBytes };
   const caller = { limiter: parts.limiter, grant, snapshot };
   const entry = enter(caller, asked, () => !visit.response.closed || parts.runs.has(id));
-  showStanding(visit.response, caller, visit.model);
   if (!entry.ok) {
+    showStanding(visit.response, caller, visit.model);
     turnAway(visit, entry.error);
     return false;
   }
@@ -72,8 +72,14 @@ function startAnswer(visit: Visit, parts: DataPlaneParts, endpoint: Endpoint, ea
     entry.lease.undo();
     if (!visit.response.headersSent) showStanding(visit.response, caller, visit.model);
   };
-  run(visit, parts, { ...asked, onUnused, onRow: (row) => settleLease(entry.lease, row) }, entry.lease, onOver);
-  return true;
+  try {
+    showStanding(visit.response, caller, visit.model);
+    run(visit, parts, { ...asked, onUnused, onRow: (row) => settleLease(entry.lease, row) }, entry.lease, onOver);
+    return true;
+  } catch (error) {
+    entry.lease.release();
+    throw error;
+  }
 }
 
 type Asked =
@@ -99,7 +105,10 @@ function readAsked(visit: Visit, { known }: DataPlaneParts, endpoint: Endpoint, 
 function run(visit: Visit, parts: DataPlaneParts, exchange: Exchange, lease: Lease, onOver: () => void): void {
   const sink = new HttpSink(visit.response, exchange.id, exchange.request.isStream, CHAT_DIALECT);
   parts.runs.start(exchange, { sink, dialect: CHAT_DIALECT }, () => {
-    lease.release();
-    onOver();
+    try {
+      lease.release();
+    } finally {
+      onOver();
+    }
   });
 }

@@ -91,20 +91,40 @@ export class HttpSink implements Sink {
     if (this.#isGone || this.#isOver) return;
     this.#isOver = true;
     this.#bytesOut += bytes?.length ?? 0;
-    this.#response.end(bytes);
+    this.#endOrDestroy(() => this.#response.end(bytes));
   }
 
   fail(error: RelayError): void {
     if (this.#isGone || this.#isOver) return;
+    const words = this.#wordsOf(error);
     this.#isOver = true;
-    if (this.isOpen) return this.#breakOff(this.#isStream ? this.#dialect.errorFrame(error, this.#requestId) : "");
+    this.#endOrDestroy(() => (this.isOpen ? this.#breakOff(words) : this.#refuse(error, words)));
+  }
+
+  /** Made before anything is sent: where they cannot be made, the sink is as it was. */
+  #wordsOf(error: RelayError): string {
+    if (!this.isOpen) return `${this.#dialect.errorBody(error, this.#requestId)}\n`;
+    return this.#isStream ? this.#dialect.errorFrame(error, this.#requestId) : "";
+  }
+
+  #refuse(error: RelayError, body: string): void {
     this.#response.writeHead(statusOf(error), {
       "content-type": this.#dialect.plainType,
       "x-request-id": this.#requestId,
       ...ANSWER_HEADERS,
       ...headersOf(error),
     });
-    this.#response.end(`${this.#dialect.errorBody(error, this.#requestId)}\n`);
+    this.#response.end(body);
+  }
+
+  /** Whatever is thrown while an answer ends, its client does not wait for ever. */
+  #endOrDestroy(end: () => void): void {
+    try {
+      end();
+    } catch (error) {
+      this.#response.destroy();
+      throw error;
+    }
   }
 
   /** Writes the last words, then closes the connection without ending the body, so that every client sees that the answer was cut. */

@@ -66,8 +66,31 @@ function faultyTicker(throwing: ThrowAt, onTick: () => void): Ticker {
 const CUT: Answer = { status: 0, headers: {}, body: "", isWhole: false };
 let ids = 0;
 
-/** @param where the number of the call, or else of the tick, that throws. */
-async function attempt(isStream: boolean, isMetered: boolean, where: { readonly call?: number; readonly tick?: number }): Promise<Trial> {
+interface Where {
+  /** Number of the call that throws. */
+  readonly call?: number;
+  /** Number of the tick that throws. */
+  readonly tick?: number;
+  /** What throws each time. */
+  readonly always?: Always;
+}
+
+const ALWAYS = ["errorFrame", "errorBody", "done", "writeHead", "end", "costs"] as const;
+type Always = (typeof ALWAYS)[number];
+
+/** The object, with one of its members throwing each time that it is used. */
+function failing<T extends object>(part: T, member: string | undefined): T {
+  return new Proxy(part, {
+    get: (target, name) => {
+      if (name === member) throw new Error(`planted at call of ${member}`);
+      const value = Reflect.get(target, name, target) as unknown;
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+async function attempt(isStream: boolean, isMetered: boolean, where: Where): Promise<Trial> {
+  const { always } = where;
   const throwing = new ThrowAt(where.call ?? Number.POSITIVE_INFINITY);
   const ticking = new ThrowAt(where.tick ?? Number.POSITIVE_INFINITY);
   const { books, app } = shop.relay;
@@ -131,7 +154,11 @@ async function attempt(isStream: boolean, isMetered: boolean, where: { readonly 
         textBytes: read.body.textBytes,
         mediaBytes: 0,
         model: modelOf(snapshot),
-        snapshot: { ...snapshot, redactor: throwing.in(snapshot.redactor) },
+        snapshot: {
+          ...snapshot,
+          config: { ...snapshot.config, prices: failing(snapshot.config.prices, always) },
+          redactor: throwing.in(snapshot.redactor),
+        },
         request: {
           endpoint: "chat",
           body: read.body.bytes,
@@ -146,8 +173,9 @@ async function attempt(isStream: boolean, isMetered: boolean, where: { readonly 
         },
         onRow: () => throwing.call("exchange.onRow"),
       };
-      const sink = throwing.in(new HttpSink(response, id, isStream, CHAT_DIALECT));
-      runs.start(exchange, { sink, dialect: CHAT_DIALECT }, over.resolve);
+      const dialect = failing(CHAT_DIALECT, always);
+      const sink = throwing.in(new HttpSink(failing(response, always), id, isStream, dialect));
+      runs.start(exchange, { sink, dialect }, over.resolve);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -243,4 +271,24 @@ describe.each([
     shop.simulator.setScenario({ text: "one two three four five six" });
     expect(uncaught).toEqual([]);
   });
+
+  test.each(ALWAYS)(
+    "where %s throws each time, the client does not wait, the row is kept and the hold ends",
+    { timeout: 120_000 },
+    async (always) => {
+      const { calls } = await attempt(isStream, isMetered, {});
+      // The row that stands in for one that cannot be made has to be kept: a second fault there would be one too many.
+      const others = always === "costs" ? [] : Array.from({ length: Math.ceil(calls / 4) }, (_, i) => 1 + 4 * i);
+      for (const at of [Number.POSITIVE_INFINITY, ...others]) {
+        const { id, answer, running, health } = await attempt(isStream, isMetered, { call: at, always });
+        const rows = await shop.relay.query(`SELECT * FROM requests WHERE id = '${id}'`);
+        expect(rows).toHaveLength(1);
+        if (rows[0]?.["end_reason"] === "internal_error") expect(looksWhole(answer, isStream)).toBe(false);
+        for (const hold of await shop.relay.query(`SELECT state FROM holds WHERE id = '${id}'`)) expect(hold["state"]).not.toBe("open");
+        expect(health[0]?.inFlight).toBe(0);
+        expect(running).toBe(0);
+      }
+      expect(uncaught).toEqual([]);
+    },
+  );
 });

@@ -55,27 +55,31 @@ const CAUSES: readonly (CancellationCause | null)[] = [
   ),
 ];
 
+/** After a client has left, the relay may still end its answer. */
+const ENDS: readonly Pick<Facts, "cause" | "isEndedByRelay">[] = [
+  ...CAUSES.map((cause) => ({ cause, isEndedByRelay: cause !== null && cause.by !== "client" })),
+  { cause: { by: "client" }, isEndedByRelay: true },
+];
+
+const REPORTS: readonly Facts["reports"][] = OUTCOMES.flatMap((outcome) =>
+  [0, 7].flatMap((output) =>
+    [null, USAGE].flatMap((usage) =>
+      [true, false].flatMap((wasSent) =>
+        [null, "stop", "length", "content_filter", "tool_calls", "function_call"].map((reason) => [
+          report(outcome, output, usage, wasSent, reason),
+        ]),
+      ),
+    ),
+  ),
+);
+
 /** Everything that can be known of a request that is over. */
 const COMBINATIONS: readonly Facts[] = [true, false].flatMap((isStream) =>
-  CAUSES.flatMap((cause) =>
-    [null, relayError("overloaded", "")].flatMap((refusal) => [
-      { isStream, cause, refusal, reports: [] },
-      ...(refusal === null ? OUTCOMES : []).flatMap((outcome) =>
-        [0, 7].flatMap((output) =>
-          [null, USAGE].flatMap((usage) =>
-            [true, false].flatMap((wasSent) =>
-              [null, "stop", "length", "content_filter", "tool_calls", "function_call"].map((reason) => ({
-                isStream,
-                cause,
-                refusal,
-                reports: [report(outcome, output, usage, wasSent, reason)],
-              })),
-            ),
-          ),
-        ),
-      ),
-    ]),
-  ),
+  ENDS.flatMap((end) => [
+    { ...end, isStream, refusal: null, reports: [] },
+    { ...end, isStream, refusal: relayError("overloaded", ""), reports: [] },
+    ...REPORTS.map((reports) => ({ ...end, isStream, refusal: null, reports })),
+  ]),
 );
 
 describe("a conclusion", () => {
@@ -101,19 +105,25 @@ describe("a conclusion", () => {
 
   test("lets the first cause of an end decide, whatever the upstream did", () => {
     for (const facts of COMBINATIONS) {
-      const { cause } = facts;
-      if (cause === null) continue;
+      const { cause, refusal } = facts;
+      if (cause === null || (refusal !== null && cause.by !== "bug")) continue;
       const code = cause.by === "client" ? null : cause.error.code;
       const endReason = code === null ? "client_gone" : code === "budget_exceeded" ? "insufficient_credits" : code;
       expect(conclude(facts)).toMatchObject({ endReason, errorCode: code, marks: [] });
     }
   });
 
+  test("tells a refusal that was known, whoever left or ended the request meanwhile", () => {
+    const refused = COMBINATIONS.filter(({ refusal, cause }) => refusal !== null && cause?.by !== "bug");
+    expect(refused.length).toBeGreaterThan(10);
+    for (const facts of refused) expect(conclude(facts)).toMatchObject({ endReason: "refused", errorCode: "overloaded", basis: "none" });
+  });
+
   test("charges nothing before an upstream worked, what was delivered where the relay ended it, and else by the upstream's count", () => {
     for (const facts of COMBINATIONS) {
       const { basis } = conclude(facts);
       const last = facts.reports.at(-1);
-      const isEndedByRelay = facts.cause !== null && facts.cause.by !== "client";
+      const { isEndedByRelay } = facts;
       if (last === undefined) expect(basis).toBe("none");
       else if (isEndedByRelay) expect(basis).toBe(facts.isStream && last.meter.output > 0 ? "delivery" : "none");
       else if (last.meter.usage !== null) expect(basis).toBe("upstream");
@@ -126,6 +136,7 @@ describe("a conclusion", () => {
   const one = (outcome: AttemptOutcome, reason: string | null = null): Facts => ({
     isStream: true,
     cause: null,
+    isEndedByRelay: false,
     refusal: null,
     reports: [report(outcome, 7, null, true, reason)],
   });
@@ -156,7 +167,13 @@ describe("a conclusion", () => {
 
   test("a retry stands for the tries before it: an upstream is named once", () => {
     const first = report({ kind: "failed", failure: failure("connect") }, 0, null, false, null);
-    const facts: Facts = { isStream: true, cause: null, refusal: null, reports: [first, { ...first }, { ...first }] };
+    const facts: Facts = {
+      isStream: true,
+      cause: null,
+      isEndedByRelay: false,
+      refusal: null,
+      reports: [first, { ...first }, { ...first }],
+    };
     expect(conclude(facts).clientError?.message).toBe("No upstream gave an answer: a answered 400.");
   });
 
