@@ -28,12 +28,14 @@ export interface Served {
   readonly failed: Promise<Error>;
   /** Drains and closes everything, in order. */
   stop(settings?: { delayMs: number; drainMs: number }): Promise<void>;
+  /** What to tell people of the start. Said once signals are heeded, for whoever reads it may send one. */
+  readonly lines: readonly string[];
 }
 
 /**
- * Opens the store, makes the first key, listens, and says so on `print`. From then on files that change are loaded again.
+ * Opens the store, makes the first key and listens. From then on files that change are loaded again.
  * Beside a relay on the same data that is draining it listens as soon as the port is free, and does the rest when the other has ended.
- * @param loader what `given` was loaded by.
+ * @param loader what `given` was loaded by. @param print tells what happens while it waits for another relay.
  * @throws with a sentence for people when the data directory is in use or the address is taken.
  */
 export async function serve(given: Config, loader: FileLoader, print: (line: string) => void): Promise<Served> {
@@ -68,7 +70,6 @@ export async function serve(given: Config, loader: FileLoader, print: (line: str
     const firstKey = isFirst ? await beginBooks(app, books.ledger, config) : null;
     const port = await listenWhenFree(app, books.portFreeWithinMs ?? 0);
     const url = urlOf(config.listen.host, port);
-    for (const line of [...warningLines(config, app), ...startLines(config, url, firstKey)]) print(line);
     const begin = async (): Promise<void> => {
       const revision = await revisions.numberOf(asked);
       // Another one that was loaded meanwhile has its number.
@@ -83,6 +84,7 @@ export async function serve(given: Config, loader: FileLoader, print: (line: str
       url,
       app,
       log,
+      lines: [...warningLines(config, app), ...startLines(config, url, firstKey)],
       failed: isFirst ? new Promise(() => undefined) : takeOver({ opened: books.opened, begin, print }),
       stop: async (settings = app.current.now.config.shutdown) => {
         watch.close();

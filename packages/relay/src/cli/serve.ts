@@ -25,11 +25,12 @@ setFlagsFromString("--semi-space-growth-factor=1");
 
 /** Starts the relay and stays until a signal: the first drains, the second ends at once. */
 export async function runServe(given: ServeOptions): Promise<void> {
+  const hangUps = new HangUps();
   const { config: file, ...flags } = given;
   const loader = new FileLoader({ ...flags, file, env: process.env, cwd: process.cwd() });
   const loaded = await loader.load();
   if (!loaded.ok) return fail(`the configuration has mistakes:\n${formatMistakes(loaded.mistakes)}`, 1);
-  const served = await serve(loaded.config, loader, (line) => process.stdout.write(`${line}\n`)).catch((error: unknown) => {
+  const served = await serve(loaded.config, loader, printLine).catch((error: unknown) => {
     fail(describe(error, loaded.config.listen), 1);
     return null;
   });
@@ -40,15 +41,37 @@ export async function runServe(given: ServeOptions): Promise<void> {
   const shutdown = (): Config["shutdown"] => served.app.current.now.config.shutdown;
   process.on("SIGTERM", () => void end(served, shutdown()));
   process.on("SIGINT", () => void end(served, { ...shutdown(), delayMs: 0 }));
-  process.on(
-    "SIGHUP",
+  hangUps.heed(
     isInTerminal() ? () => void end(served, { ...shutdown(), delayMs: 0 }) : () => void served.app.reloader.reloadUnasked("SIGHUP"),
   );
+  for (const line of served.lines) printLine(line);
   void served.failed.then((error) => {
     if (isEnding) return;
     fail(errorText(error), 1);
     return end(served, { ...shutdown(), delayMs: 0 });
   });
+}
+
+function printLine(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** A SIGHUP that comes while the relay starts would end it; it is kept until the relay can heed it. */
+class HangUps {
+  #heed: (() => void) | null = null;
+  #isPending = false;
+
+  constructor() {
+    process.on("SIGHUP", () => {
+      if (this.#heed === null) this.#isPending = true;
+      else this.#heed();
+    });
+  }
+
+  heed(listener: () => void): void {
+    this.#heed = listener;
+    if (this.#isPending) listener();
+  }
 }
 
 /** A terminal that closes sends SIGHUP to what runs in it, and that should end as it always did. Services have no terminal. */

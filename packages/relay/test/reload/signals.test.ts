@@ -1,6 +1,6 @@
 /** A relay of its own process: changed files, SIGHUP to a service, and a terminal that closes. */
 import { spawn } from "node:child_process";
-import { renameSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { startSimulator } from "../../src/simulator/simulator.ts";
@@ -80,6 +80,16 @@ test("a file that is replaced while its relay runs holds, flags still win over i
   started.child.kill("SIGHUP");
   await vi.waitFor(() => expect(started.err()).toContain("configuration unchanged (SIGHUP): revision 2 holds"), SOON);
   expect(await answered(started)).toContain("from the lab");
+});
+
+test("a SIGHUP that comes while the relay opens its data does not end it, and the files are loaded again once it serves", async () => {
+  const cwd = newDir();
+  const started = start(["serve", "--port", String(await freePort())], { cwd, env: ENV });
+  ended.push(() => (started.child.kill("SIGKILL"), started.exited));
+  await vi.waitFor(() => expect(existsSync(join(cwd, "data/lock"))).toBe(true), { timeout: 5_000, interval: 1 });
+  started.child.kill("SIGHUP");
+  await started.says("curl -N");
+  await vi.waitFor(() => expect(started.err()).toContain("configuration unchanged (SIGHUP)"), SOON);
 });
 
 /** Runs a command in a terminal of its own, which closes on a line of standard input; tells then how the command ended. */
