@@ -24,9 +24,10 @@ beforeAll(async () => {
   source = await newPlace("sqlite");
   await fill(source, { count: 300, isEnded: true });
   await source.run(function* () {
-    const values =
-      "'a', 'k', 'chat', 'm', 'u', 'm', 1, 200, 'complete', NULL, '', 1, 0, 0, 1, 0, 'exact', 1, 1, 1.5, 1, 1, 1, 1, NULL, NULL, NULL";
-    const sql = `INSERT INTO requests SELECT 'req_many_' || value, value, ${values} FROM (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < ${MANY}) SELECT value FROM n)`;
+    const names = `id, at, account_id, key_id, endpoint, model, upstream, upstream_model, stream, status, end_reason, marks, input_tokens,
+      cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, basis, events, bytes_out, ttft_ms, duration_ms`;
+    const values = "'a', 'k', 'chat', 'm', 'u', 'm', 1, 200, 'complete', '', 1, 0, 0, 1, 0, 'exact', 1, 1, 1.5, 1";
+    const sql = `INSERT INTO requests (${names}) SELECT 'req_many_' || value, value, ${values} FROM (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < ${MANY}) SELECT value FROM n)`;
     yield { kind: "write", sql, types: [], rows: [[]] };
   });
   await writeBackup({ file, force: false, onProgress: () => undefined, ...source });
