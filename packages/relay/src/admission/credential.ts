@@ -15,7 +15,7 @@ export interface CredentialHeaders {
 /** `Authorization: Bearer`, else `x-api-key`, else `api-key`; without what people paste around a key. */
 export function readCredential(headers: CredentialHeaders): Credential {
   const found = headers.authorization || headers["x-api-key"] || headers["api-key"];
-  if (typeof found === "object") return malformed("The key stands more than once.");
+  if (typeof found === "object") return malformed("The request has more than one key.");
   const text = asTyped(found ?? "");
   if (/^\s*(?:bearer)?\s*$/i.test(text))
     return { ok: false, code: "key_missing", message: "Send your key as `Authorization: Bearer sk-...`." };

@@ -6,10 +6,10 @@ import type { Where } from "./controls.ts";
 import { table } from "./table.ts";
 
 export function addAccountCommands(program: Command): void {
-  const account = program.command("account").description("accounts: who pays");
+  const account = program.command("account").description("accounts, which own keys and may pay for requests");
   withOptions(account.command("create <name>").description("make an account"))
-    .option("--metered", "it pays from credit")
-    .option("--tier <name>", "its limits, by the configuration's name")
+    .option("--metered", "the account pays from credit")
+    .option("--tier <name>", "its tier of limits, a name from the configuration")
     .action((name: string, given: Where & { metered?: boolean; tier?: string }) =>
       withControls(given, async (controls) => {
         const made = await controls.call("POST", "accounts", { name, metered: given.metered ?? false, tier: given.tier ?? null });
@@ -29,7 +29,7 @@ export function addAccountCommands(program: Command): void {
       print(given, shown, table(Object.keys(shown), [shown]));
     }),
   );
-  withOptions(account.command("close <id>").description("end an account; its keys stop working, its rows stay")).action(
+  withOptions(account.command("close <id>").description("close an account: its keys stop working, its rows stay")).action(
     (id: string, given: Where) =>
       withControls(given, async (controls) => {
         const shown = await controls.call("PATCH", one("accounts", id), { status: "closed" });

@@ -9,7 +9,7 @@ import { wholeNumber } from "./values.ts";
 const COLUMNS = ["seq", "at", "actor", "role", "action", "target", "address"];
 
 export function addAuditCommands(program: Command): void {
-  const audit = program.command("audit").description("who changed what");
+  const audit = program.command("audit").description("the audit: who changed what");
   withOptions(audit.command("list").description("list changes, newest first"))
     .option("--limit <number>", "how many", wholeNumber, 50)
     .action((given: Where & { limit: number }) =>
@@ -18,7 +18,7 @@ export function addAuditCommands(program: Command): void {
         print(given, page, table(COLUMNS, page.data));
       }),
     );
-  withOptions(audit.command("verify").description("check that no entry was altered or taken out")).action((given: Where) =>
+  withOptions(audit.command("verify").description("check that nobody altered or removed an entry")).action((given: Where) =>
     withControls(given, async (controls) => {
       const { data } = await listAll(controls, "audit");
       const [{ verifyChain }, { entryShown }] = await Promise.all([

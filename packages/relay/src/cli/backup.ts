@@ -20,10 +20,10 @@ export function addBackupCommands(program: Command): void {
       .option("--data <dir>", "data directory (./data)")
       .option("--config <file>", "configuration file that names the database")
       .option("--json", "print JSON");
-  common(program.command("backup <file>").description("write everything into a file"))
+  common(program.command("backup <file>").description("write everything in the database into a file"))
     .option("--force", "replace the file if it exists")
     .action(runBackup);
-  common(program.command("restore <file>").description("bring a backup back")).action(runRestore);
+  common(program.command("restore <file>").description("load a backup into an empty place")).action(runRestore);
 }
 
 async function runBackup(file: string, given: Place & { force?: boolean }): Promise<void> {
@@ -40,7 +40,7 @@ async function runBackup(file: string, given: Place & { force?: boolean }): Prom
   } catch (error) {
     progress.end();
     if (!stop.signal.aborted) throw error;
-    fail("the backup was stopped, and nothing is left of it", 1);
+    fail("the backup was stopped and left no file", 1);
   }
 }
 
@@ -73,7 +73,10 @@ async function runRestore(file: string, given: Place): Promise<void> {
   printRestored(given, file, restored);
   if (restored.isKept) return;
   const fault = restored.breaches.length > 0 ? "the books do not agree" : "the audit was altered";
-  fail(`${file}: ${fault}, so nothing was kept: restore an older backup, and see whether the database it is of is sound`, 1);
+  fail(
+    `${file}: ${fault}, so the restore kept nothing: restore an older backup, and check whether the database that this one came from is sound`,
+    1,
+  );
 }
 
 function printRestored(given: Place, file: string, { head, tail, into, dialect, isKept, breaches, chain }: Restored): void {

@@ -12,10 +12,10 @@ const WRITE_OFF_COLUMNS = ["at", "request_id", "account_id", "model", "charged",
 
 export function addCreditCommands(program: Command): void {
   const credit = program.command("credit").description("credit of accounts that pay");
-  withOptions(credit.command("grant <account> <amount>").description("give credit, in USD as 5.00"))
-    .requiredOption("--reason <text>", "why; it stands in the books")
-    .option("--reference <id>", "its own name: the same one cannot be granted twice (a new one)")
-    .option("--expires <instant>", "when what is left of it ends, as 2027-01-01T00:00:00Z")
+  withOptions(credit.command("grant <account> <amount>").description("give credit in USD, such as 5.00"))
+    .requiredOption("--reason <text>", "the reason, kept in the books")
+    .option("--reference <id>", "name of this grant; one name grants once (a new name)")
+    .option("--expires <instant>", "when the credit expires, such as 2027-01-01T00:00:00Z")
     .action((account: string, amount: string, given: Where & { reason: string; reference?: string; expires?: string }) =>
       withControls(given, async (controls) => {
         const { reason, reference = `cli-${randomUUID()}`, expires: expires_at = null } = given;
@@ -28,23 +28,23 @@ export function addCreditCommands(program: Command): void {
         print(given, shown, `${String(shown["balance"])}\n`);
       }),
     );
-  withOptions(credit.command("list <account>").description("list credits with what is left of each")).action(
+  withOptions(credit.command("list <account>").description("list credits, with what is left of each")).action(
     (account: string, given: Where) =>
       withControls(given, async (controls) => {
         const page = await listAll(controls, one("accounts", account, "/credits"));
         print(given, page, table(LOT_COLUMNS, page.data));
       }),
   );
-  withOptions(credit.command("show <account>").description("what an account has")).action((account: string, given: Where) =>
+  withOptions(credit.command("show <account>").description("show the balance of an account")).action((account: string, given: Where) =>
     withControls(given, async (controls) => {
       const shown = await controls.call("GET", one("accounts", account, "/balance"));
       const [balance, held, available] = ["balance", "held", "available"].map((name) => String(shown[name]));
       print(given, shown, `balance ${balance} USD, held ${held}, available ${available}\n`);
     }),
   );
-  withOptions(credit.command("write-offs").description("list requests that cost more than there was, newest first"))
-    .option("--account <id>", "of this account alone")
-    .option("--from <instant>", "ended then or later, as 2026-11-01T00:00:00Z")
+  withOptions(credit.command("write-offs").description("list requests that cost more than the credit covered, newest first"))
+    .option("--account <id>", "only this account")
+    .option("--from <instant>", "only requests that ended at this time or later, such as 2026-11-01T00:00:00Z")
     .option("--to <instant>", "ended before")
     .action((given: Where & { account?: string; from?: string; to?: string }) =>
       withControls(given, async (controls) => {

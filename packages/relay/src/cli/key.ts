@@ -20,17 +20,17 @@ interface Limits {
 
 export function addKeyCommands(program: Command): void {
   const key = program.command("key").description("API keys");
-  withOptions(key.command("create").description("make a key; it is shown once"))
-    .option("--account <id>", "whose key it is (your own account, or default)")
-    .option("--name <name>", "a name to know it by", "key")
-    .option("--budget <period=usd>", "day, week, month or total=5.00; several times", listOfBudgets)
-    .option("--rpm <number>", "requests in any minute", wholeNumber)
-    .option("--tpm <number>", "tokens in any minute", wholeNumber)
-    .option("--in-flight <number>", "requests at the same time", wholeNumber)
+  withOptions(key.command("create").description("make a key and show it, once"))
+    .option("--account <id>", "the account that owns the key (your own account, or default)")
+    .option("--name <name>", "a name for people", "key")
+    .option("--budget <period=usd>", "day, week, month or total=5.00, in USD; may be given several times", listOfBudgets)
+    .option("--rpm <number>", "most requests in any minute", wholeNumber)
+    .option("--tpm <number>", "most tokens in any minute", wholeNumber)
+    .option("--in-flight <number>", "most requests at the same time", wholeNumber)
     .option("--models <names>", "only these models: a,b", commaList)
     .option("--scope <endpoints>", "only these endpoints: chat,embeddings", commaList)
     .option("--address <list>", "only from these addresses: 10.0.0.0/8", commaList)
-    .option("--expires <instant>", "when it ends: 2027-01-01T00:00:00Z")
+    .option("--expires <instant>", "when the key expires: 2027-01-01T00:00:00Z")
     .action((given: Where & Limits & { account?: string; name: string }) =>
       withControls(given, async (controls) => {
         const made = await controls.call("POST", "keys", {
@@ -47,14 +47,14 @@ export function addKeyCommands(program: Command): void {
       print(given, page, table(["id", "account_id", "name", "hint", "created_at", "expires_at", "revoked_at"], page.data));
     }),
   );
-  withOptions(key.command("revoke <id>").description("end a key; it stops working within a second")).action((id: string, given: Where) =>
+  withOptions(key.command("revoke <id>").description("revoke a key: it stops working within a second")).action((id: string, given: Where) =>
     withControls(given, async (controls) => {
       const revoked = await controls.call("DELETE", one("keys", id));
       print(given, revoked, `revoked ${id}\n`);
     }),
   );
-  withOptions(key.command("rotate <id>").description("make a new key with the limits of an old one, which ends later"))
-    .option("--overlap <seconds>", "how long the old one goes on (a day)", wholeNumber)
+  withOptions(key.command("rotate <id>").description("make a new key with the limits of an old one; the old one ends later"))
+    .option("--overlap <seconds>", "seconds that the old key goes on working (86400, a day)", wholeNumber)
     .action((id: string, given: Where & { overlap?: number }) =>
       withControls(given, async (controls) => {
         const wish = given.overlap === undefined ? {} : { overlap_seconds: given.overlap };

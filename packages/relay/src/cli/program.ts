@@ -22,7 +22,7 @@ const program = new Command("millrace")
 program
   .command("serve")
   .description("start the relay")
-  .option("--config <file>", "configuration file (YAML or JSON); it then owns upstreams and models")
+  .option("--config <file>", "configuration file (YAML or JSON); if it has upstreams or models, they replace those of the environment")
   .option("--host <host>", "address to listen on (127.0.0.1)")
   .option("--port <number>", "port to listen on (8787)", wholeNumber)
   .option("--data <dir>", "data directory (./data)")
@@ -30,18 +30,18 @@ program
 
 program
   .command("check <file>")
-  .description("name every mistake of a configuration file")
+  .description("name every mistake in a configuration file")
   .option("--json", "print JSON")
   .action(async (file: string, given: { json?: boolean }) => (await import("./check.ts")).runCheck(file, given));
 
 program
   .command("simulate")
-  .description("start a simulated upstream, with faults")
+  .description("start a simulated upstream that can have faults")
   .option("--host <host>", "address to listen on (127.0.0.1)")
   .option("--port <number>", "port to listen on (a free one)", wholeNumber)
   .option("--ttft <time>", "time to the first token, e.g. 80ms")
-  .option("--rate <events>", "events a second, e.g. 60/s; 0 is as fast as it goes")
-  .option("--seed <number>", "seed of everything that is drawn", wholeNumber)
+  .option("--rate <events>", "events per second, e.g. 60/s; 0 means as fast as possible")
+  .option("--seed <number>", "seed of all random choices", wholeNumber)
   .option(
     "--fault <spec>",
     "name[=value][@share], e.g. cut=1200@5%; may be given several times",

@@ -32,12 +32,12 @@ interface ReconcileOptions extends Where {
 }
 
 export function addReconcileCommand(program: Command): void {
-  withOptions(program.command("reconcile <file>").description("compare a provider's usage export"))
-    .requiredOption("--upstream <name>", "the upstream that the export is of")
-    .option("--tolerance <percent>", "how far ours may be off, of theirs (0.5%)", tolerance)
-    .option("--from <day>", "first UTC day, as 2026-11-01 (the file's first)", utcDay)
+  withOptions(program.command("reconcile <file>").description("compare a provider's usage export with the relay's records"))
+    .requiredOption("--upstream <name>", "the upstream that the export is about")
+    .option("--tolerance <percent>", "how far the relay's numbers may differ from the provider's (0.5%)", tolerance)
+    .option("--from <day>", "first UTC day, such as 2026-11-01 (the file's first)", utcDay)
     .option("--to <day>", "last UTC day (the file's last)", utcDay)
-    .option("--model <a=b>", "count model a as b, on both sides; may be given several times", sameModel)
+    .option("--model <a=b>", "count model a as b on both sides; may be given several times", sameModel)
     .action(async (file: string, given: ReconcileOptions) => {
       const told = await readFile(file);
       if ("fault" in told) return fail(`${file} ${told.fault}`, 2);

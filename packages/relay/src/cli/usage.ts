@@ -17,12 +17,12 @@ interface Range {
 }
 
 export function addUsageCommands(program: Command): void {
-  withOptions(program.command("usage").description("requests, tokens and money by day or hour"))
-    .option("--by <group>", "account, key, model or upstream (model)")
-    .option("--every <step>", "hour or day (day)")
-    .option("--from <instant>", "as 2026-11-01T00:00:00Z (30 days ago; a day for hours)")
-    .option("--to <instant>", "until then (now)")
-    .option("--account <id>", "of this account alone")
+  withOptions(program.command("usage").description("sum requests, tokens and money by day or hour"))
+    .option("--by <group>", "sum by account, key, model or upstream (model)")
+    .option("--every <step>", "sum by hour or day (day)")
+    .option("--from <instant>", "begin at, such as 2026-11-01T00:00:00Z (30 days ago; by the hour, 1 day ago)")
+    .option("--to <instant>", "end at (now)")
+    .option("--account <id>", "only this account")
     .action((given: Where & Range) =>
       withControls(given, async (controls) => {
         const { by, every, from, to, account } = given;
@@ -30,8 +30,8 @@ export function addUsageCommands(program: Command): void {
         print(given, page, table(COLUMNS, page.data));
       }),
     );
-  const request = program.command("request").description("what became of requests");
-  withOptions(request.command("show <id>").description("one request with its attempts and its receipt")).action(
+  const request = program.command("request").description("requests and how they ended");
+  withOptions(request.command("show <id>").description("show one request, with its attempts and its receipt")).action(
     (id: string, given: Where) =>
       withControls(given, async (controls) => {
         const shown = await controls.call("GET", one("requests", id));

@@ -35,7 +35,7 @@ const NAMES_MAX = 5;
 /** The models that metered accounts will be refused, as one warning. */
 export function pricingWarnings({ isTold, refusedAt }: Pricing, routing: Routing, book: PriceBook): string[] {
   const names = isTold && refusedAt === null ? namesWithoutPrice(routing, book) : null;
-  return names === null ? [] : [`No price is known for ${names}: metered accounts are refused there.`];
+  return names === null ? [] : [`No price is known for ${names}. Metered accounts cannot use a model without a price.`];
 }
 
 /** The same as a mistake, where the owner wants every model to have a price. */

@@ -26,7 +26,7 @@ const TRIES_MAX = 20;
 /** Another relay changed the same thing at the same time, so this change must be decided again. */
 export class Overtaken extends Refusal {
   constructor() {
-    super("store_unavailable", "Somebody else changes the same at the moment. Nothing was changed: send it again.");
+    super("store_unavailable", "Somebody else is changing the same thing right now. Nothing was changed: send the request again.");
   }
 }
 
@@ -100,7 +100,10 @@ export class Changes {
     const { code } = refused;
     if (code === "reference_used") return new Refusal("invalid_request", "This reference was used for something else. Use another one.");
     if (code === "invalid_amount")
-      return new Refusal("invalid_request", "This amount cannot be: it is nothing, too large, or over before it begins.");
+      return new Refusal(
+        "invalid_request",
+        "This amount is not possible: it is 0, it is too large, or the credit expires before it begins.",
+      );
     if (code === "account_suspended")
       return new Refusal("invalid_request", "This account is closed for good: nobody could use the credit.");
     return (code === "store_failed" ? await this.#said(whyNot) : null) ?? this.#refused(note, operation, refused);
@@ -111,7 +114,7 @@ export class Changes {
     try {
       return await whyNot();
     } catch (error) {
-      this.#onTrouble(`why a change was refused is not known: ${errorText(error)}`);
+      this.#onTrouble(`the relay does not know why the ledger refused a change: ${errorText(error)}`);
       return null;
     }
   }
@@ -128,7 +131,7 @@ export class Changes {
   #notStored({ action, target }: Note, reason: string): Refusal {
     this.#onTrouble(`${action} of ${target} was not stored: ${reason}`);
     // If the connection broke after the write was sent, the database may have stored it.
-    return new Refusal("store_unavailable", "The database did not confirm the change. Look whether it was made before you repeat it.");
+    return new Refusal("store_unavailable", "The database did not confirm the change. Check whether it was made before you repeat it.");
   }
 }
 

@@ -6,8 +6,8 @@ import { relayError } from "../chat/relay-error.ts";
 import type { RelayError } from "../chat/relay-error.ts";
 
 const KEY_MESSAGES: Readonly<Record<"key_malformed" | "key_invalid" | "key_revoked" | "key_expired", string>> = {
-  key_malformed: "This is not a key of this relay: it begins with sk- and was copied whole.",
-  key_invalid: "This key is not known here.",
+  key_malformed: "This cannot be a key of this relay: a key begins with sk-, and must be copied whole.",
+  key_invalid: "This relay does not know this key.",
   key_revoked: "This key was revoked.",
   key_expired: "This key has expired.",
 };
@@ -21,7 +21,10 @@ export function authenticate(request: IncomingMessage, keys: KeyRing, mayLackKey
   const verdict = keys.verify(credential.text, Date.now());
   if (verdict.ok) return verdict;
   if (verdict.code === "key_invalid" && mayLackKeys())
-    return { ok: false, error: relayError("store_unavailable", "Whether this key is good cannot be told right now.", { retryAfterS: 5 }) };
+    return {
+      ok: false,
+      error: relayError("store_unavailable", "The relay cannot tell right now whether this key is good.", { retryAfterS: 5 }),
+    };
   return { ok: false, error: relayError(verdict.code, KEY_MESSAGES[verdict.code]) };
 }
 

@@ -109,7 +109,9 @@ class BodyReading {
     if (held.length + piece.length > this.#limits.bytesMax) return refused(tooLarge(this.#limits));
     const growth = held.capacityAfter(piece.length) - held.capacity;
     if (!this.#budget.take(growth))
-      return refused(relayError("overloaded", "The relay holds as many request bodies as it may.", { retryAfterS: 1 }));
+      return refused(
+        relayError("overloaded", "The request bodies in the relay's memory have reached their bound. Try again.", { retryAfterS: 1 }),
+      );
     this.#taken += growth;
     held.append(piece);
     const fault = this.#scanner.push(piece);
@@ -148,7 +150,7 @@ function refuseByHead(request: IncomingMessage, limits: BodyLimits): RelayError 
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     return relayError(
       "unsupported_media_type",
-      "Encoded request bodies are not accepted: send the JSON as it is, without Content-Encoding.",
+      "The relay does not accept encoded request bodies: send the JSON as it is, without Content-Encoding.",
     );
   }
   const type = request.headers["content-type"];
@@ -167,13 +169,13 @@ function faultError(fault: JsonFault): RelayError {
     case "syntax":
       return relayError("invalid_json", `The body is not valid JSON (at byte ${fault.offset}).`);
     case "unfinished":
-      return relayError("invalid_json", "The body ends before its JSON does.");
+      return relayError("invalid_json", "The body ends before its JSON is complete.");
     case "depth":
       return relayError("body_too_deep", `The body is nested deeper than ${DEPTH_MAX} levels.`);
     case "items":
       return relayError("body_too_deep", `The body has more than ${ITEMS_MAX} keys and elements.`);
     case "duplicate_key":
-      return relayError("invalid_request", "A key stands twice at the top level of the body.", { param: safeParam(fault.key) });
+      return relayError("invalid_request", "A key occurs twice at the top level of the body.", { param: safeParam(fault.key) });
     case "proto_key":
       return relayError("invalid_request", "The key __proto__ is not accepted.", { param: "__proto__" });
   }

@@ -73,7 +73,7 @@ function visitOf(request: IncomingMessage, response: ServerResponse, requestId: 
 
 function turnAwayRoute(visit: Visit, allow: string | null): void {
   if (allow === null) return turnAway(visit, relayError("route_unknown", "There is nothing at this address. The endpoints are under /v1."));
-  turnAway(visit, relayError("method_not_allowed", `This address takes ${allow}.`), { allow });
+  turnAway(visit, relayError("method_not_allowed", `This address accepts ${allow}.`), { allow });
 }
 
 function sendReadiness(response: ServerResponse, parts: EdgeParts): void {

@@ -48,8 +48,8 @@ function notAllowed(model: string): RelayError {
 
 function unknownModel(name: string, { config }: Snapshot): RelayError {
   const close = closeMatches(name, [...config.models.keys()]);
-  const hint = close.length === 0 ? "GET /v1/models lists what there is." : `Did you mean ${close.join(" or ")}?`;
-  return relayError("model_not_found", `The model ${shown(name)} is not known here. ${hint}`, { param: "model" });
+  const hint = close.length === 0 ? "GET /v1/models lists the models of this relay." : `Did you mean ${close.join(" or ")}?`;
+  return relayError("model_not_found", `This relay does not know the model ${shown(name)}. ${hint}`, { param: "model" });
 }
 
 function shown(name: string): string {

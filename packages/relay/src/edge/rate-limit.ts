@@ -66,9 +66,11 @@ function refusalError(refused: EntryRefusal): RelayError {
     case "limit":
       return limitError(refused);
     case "tier_unknown":
-      return relayError("overloaded", "The tier of this account is not among those that are configured.", { shouldRetry: false });
+      return relayError("overloaded", "The configuration does not have the tier of this account.", { shouldRetry: false });
     case "crowded":
-      return relayError("overloaded", "The relay keeps count of as many accounts as it may.", { retryAfterS: 1 });
+      return relayError("overloaded", "The relay already counts the limits of as many accounts, keys and models as it may.", {
+        retryAfterS: 1,
+      });
   }
 }
 
@@ -80,9 +82,9 @@ function limitError({ name, dimension, limit, waitMs }: Extract<EntryRefusal, { 
     return relayError(code, `The limit ${name} is ${limit}, and this request alone is larger.`, { ...wait, shouldRetry: false });
   if (dimension === "in_flight") {
     const quota = { kind: "in-flight", limit: String(limit), remaining: "0", resetMs: retryAfterMs } as const;
-    return relayError(code, `The limit ${name} is ${limit}: so many requests are running. Let one end first.`, { ...wait, quota });
+    return relayError(code, `The limit ${name} is ${limit}: this many requests are running. Wait until one has ended.`, { ...wait, quota });
   }
-  return relayError(code, `The limit ${name} is ${limit} in any minute. There is room again in ${durationText(waitMs)}.`, wait);
+  return relayError(code, `The limit ${name} is ${limit} in any minute. Try again in ${durationText(waitMs)}.`, wait);
 }
 
 function standingHeaders({ requests, tokens }: LimitStanding): Record<string, string> {

@@ -8,6 +8,6 @@ import type { Visit } from "./visit.ts";
 export async function sendReceipt(visit: Visit, files: RequestFiles, accountId: string, id: string): Promise<void> {
   const file = await files.requestFile(id, accountId).catch(() => "unavailable" as const);
   if (file === "unavailable") return turnAway(visit, relayError("store_unavailable", "The store does not answer.", { retryAfterS: 5 }));
-  if (file === null) return turnAway(visit, relayError("request_unknown", `There is no request ${id} of this account.`));
+  if (file === null) return turnAway(visit, relayError("request_unknown", `This account has no request ${id}.`));
   sendVisited(visit, shownReceipt(id, file));
 }

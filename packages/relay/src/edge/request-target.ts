@@ -42,7 +42,7 @@ function isPlainPath(path: string): boolean {
 function headFault(request: IncomingMessage): string | null {
   const names = countNames(request.rawHeaders);
   for (const name of ["host", "authorization", "content-length", "content-type"]) {
-    if ((names.get(name) ?? 0) > 1) return `The header ${name} may stand only once.`;
+    if ((names.get(name) ?? 0) > 1) return `The header ${name} may occur only once.`;
   }
   const host = request.headers.host;
   if (host === undefined && request.httpVersion === "1.1") return "HTTP/1.1 needs a Host header.";

@@ -81,13 +81,15 @@ export function createListener(settings: ListenerSettings): Server {
   server.maxConnections = CAPACITY.connectionsMax;
   // Without a listener one connection that the system could not hand over would end the process.
   server.on("error", (error) => {
-    if (server.listening) settings.onTrouble(`a connection could not be accepted: ${errorText(error)}`);
+    if (server.listening) settings.onTrouble(`the relay could not accept a connection: ${errorText(error)}`);
   });
   server.on("clientError", (error, socket) => answerClientError(error, socket, open.get(socket)));
-  server.on("connect", (_request, socket) => endWith(socket, "405 Method Not Allowed", "method_not_allowed", "This is no proxy."));
+  server.on("connect", (_request, socket) =>
+    endWith(socket, "405 Method Not Allowed", "method_not_allowed", "The relay is not an HTTP proxy."),
+  );
   server.on("checkExpectation", (_request, response: ServerResponse) => {
     const requestId = newRequestId(Date.now());
-    const error = relayError("invalid_request", "The only expectation that is met is 100-continue.");
+    const error = relayError("invalid_request", "The relay meets no expectation but 100-continue.");
     sendJson(response, 417, bodyOf(error, requestId), { "x-request-id": requestId, connection: "close" });
   });
   return server;

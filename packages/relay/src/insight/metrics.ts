@@ -145,7 +145,7 @@ interface ConfigurationGauges {
 
 export class Metrics {
   readonly requests = new Counter("millrace_requests_total", "Requests by endpoint, model, upstream and status.");
-  readonly attempts = new Counter("millrace_upstream_attempts_total", "Tries at an upstream by outcome.");
+  readonly attempts = new Counter("millrace_upstream_attempts_total", "Attempts at an upstream by outcome.");
   readonly streamEnds = new Counter("millrace_stream_end_total", "Streams by how they ended.");
   readonly tokens = new Counter("millrace_tokens_total", "Tokens by model and type, as reported or estimated.");
   readonly overhead = new Histogram(
@@ -153,20 +153,28 @@ export class Metrics {
     "Time that the relay added before the first byte of an answer.",
     SMALL_SECONDS,
   );
-  readonly ttft = new Histogram("millrace_time_to_first_token_seconds", "From the request received to the first content sent.", SECONDS);
-  readonly interToken = new Histogram("millrace_inter_token_seconds", "Between two content events of a stream.", SECONDS);
-  readonly duration = new Histogram("millrace_request_duration_seconds", "From the request received to the end of its answer.", SECONDS);
+  readonly ttft = new Histogram(
+    "millrace_time_to_first_token_seconds",
+    "Time from the request received to the first content sent.",
+    SECONDS,
+  );
+  readonly interToken = new Histogram("millrace_inter_token_seconds", "Time between two content events of a stream.", SECONDS);
+  readonly duration = new Histogram(
+    "millrace_request_duration_seconds",
+    "Time from the request received to the end of its answer.",
+    SECONDS,
+  );
   readonly operationDuration = new Histogram("gen_ai_client_operation_duration_seconds", "Duration of one call to an upstream.", SECONDS);
   readonly timeToFirstChunk = new Histogram(
     "gen_ai_client_operation_time_to_first_chunk_seconds",
-    "From a request sent to an upstream to its first content.",
+    "Time from a request sent to an upstream to its first content.",
     SECONDS,
   );
-  readonly refusals = new Counter("millrace_refusals_total", "Requests that were turned away before any upstream, by code.");
+  readonly refusals = new Counter("millrace_refusals_total", "Requests that the relay turned away before any upstream, by code.");
   /** Metrics count money in dollars as floats; the exact amounts are in the ledger. */
-  readonly charged = new Counter("millrace_charged_usd_total", "What accounts were charged, by model and basis.");
-  readonly writtenOff = new Counter("millrace_written_off_usd_total", "Cost above what an account had left, which nobody pays.");
-  readonly unpriced = new Counter("millrace_unpriced_requests_total", "Requests with tokens whose cost to us is not known.");
+  readonly charged = new Counter("millrace_charged_usd_total", "What accounts were charged in USD, by model and basis.");
+  readonly writtenOff = new Counter("millrace_written_off_usd_total", "Cost in USD above what an account had left, which nobody pays.");
+  readonly unpriced = new Counter("millrace_unpriced_requests_total", "Requests with tokens whose cost the relay does not know.");
   readonly tokenUsage = new Histogram(
     "gen_ai_client_token_usage",
     "Tokens of one call to an upstream.",
@@ -199,7 +207,7 @@ export class Metrics {
       this.tokenUsage,
       this.reloads,
       this.loopLag,
-      new Gauge("millrace_streams_active", "Requests whose answer is not over.", () => [[{}, sources.streamsActive()]]),
+      new Gauge("millrace_streams_active", "Requests whose answer has not ended.", () => [[{}, sources.streamsActive()]]),
       new Gauge("millrace_rows_waiting", "Rows that the store has not confirmed yet.", () => [[{}, sources.rowsWaiting()]]),
       new Gauge("millrace_upstream_in_flight", "Calls in flight per upstream.", () =>
         sources.upstreams().map((of) => [{ upstream: of.upstream }, of.inFlight] as const),
@@ -207,21 +215,23 @@ export class Metrics {
       new Gauge("millrace_upstream_in_flight_max", "Calls that may be in flight per upstream.", () =>
         sources.upstreams().map((of) => [{ upstream: of.upstream }, of.inFlightMax] as const),
       ),
-      new Gauge("millrace_upstream_cooldown_seconds", "Time until an upstream is asked again.", () =>
+      new Gauge("millrace_upstream_cooldown_seconds", "Time until the relay asks a resting upstream again.", () =>
         sources.upstreams().map((of) => [{ upstream: of.upstream }, of.cooldownMs / 1000] as const),
       ),
       new Gauge("millrace_limited_in_flight", "Requests in flight that hold a slot of their account, key or model.", () => [
         [{}, sources.limits?.().inFlight ?? 0],
       ]),
-      new Gauge("millrace_limited_subjects", "Accounts, keys and models of accounts whose limits are kept count of.", () => [
+      new Gauge("millrace_limited_subjects", "Accounts, keys and models of accounts whose limits the relay counts.", () => [
         [{}, sources.limits?.().subjects ?? 0],
       ]),
-      new Gauge("millrace_config_revision", "Number of the configuration that holds.", () => {
+      new Gauge("millrace_config_revision", "Number of the configuration in force.", () => {
         const revision = sources.configuration?.().revision ?? null;
         return revision === null ? [] : [[{}, revision]];
       }),
-      new Gauge("millrace_config_needs_restart", "1 for each part of the configuration that was changed and needs a restart to hold.", () =>
-        (sources.configuration?.().needsRestart ?? []).map((key) => [{ key }, 1] as const),
+      new Gauge(
+        "millrace_config_needs_restart",
+        "1 for each part of the configuration that has changed and takes effect only after a restart.",
+        () => (sources.configuration?.().needsRestart ?? []).map((key) => [{ key }, 1] as const),
       ),
       new Gauge("process_resident_memory_bytes", "Resident memory.", () => [[{}, process.memoryUsage.rss()]]),
     ];

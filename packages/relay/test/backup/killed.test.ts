@@ -101,7 +101,7 @@ test("a backup that is killed or stopped leaves no file of its name", { timeout:
     // It was done before the signal came.
     if (code === 0) await checkBackup(cut, () => undefined);
     else expect([signal, code, existsSync(cut)]).toEqual([signal, signal === "SIGKILL" ? "SIGKILL" : 1, false]);
-    if (code === 1) expect(err).toBe("millrace: the backup was stopped, and nothing is left of it\n");
+    if (code === 1) expect(err).toBe("millrace: the backup was stopped and left no file\n");
   }
   expect(readdirSync(directory).filter((name) => name.startsWith("SIGTERM.gz."))).toEqual([]);
 });

@@ -83,7 +83,7 @@ test("a backup whose audit was altered is not restored, and it says what to do",
   expect(await run(["restore", "altered.gz", "--data", "fresh"], { cwd })).toMatchObject({
     code: 1,
     out: "entry 1 of the audit is broken: its content is not what its hash says\n",
-    err: "millrace: altered.gz: the audit was altered, so nothing was kept: restore an older backup, and see whether the database it is of is sound\n",
+    err: "millrace: altered.gz: the audit was altered, so the restore kept nothing: restore an older backup, and check whether the database that this one came from is sound\n",
   });
   const json = await run(["restore", "altered.gz", "--data", "fresh", "--json"], { cwd });
   expect(JSON.parse(json.out)).toMatchObject({ is_kept: false, breaches: [], audit: { ok: false, broken: { seq: 1 } } });

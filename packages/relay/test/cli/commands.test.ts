@@ -126,7 +126,7 @@ test("keys are made, listed and revoked in a data directory, in words and in JSO
   expect(await run(["key", "revoke", made.id], { cwd })).toEqual({ code: 0, out: `revoked ${made.id}\n`, err: "" });
   expect((JSON.parse((await run(["key", "revoke", made.id, "--json"], { cwd })).out) as { revoked_at: string }).revoked_at).toMatch(/^20/);
   const unknown = await run(["key", "revoke", "key_unknown"], { cwd });
-  expect(unknown).toEqual({ code: 1, out: "", err: "millrace: There is no key key_unknown: the list of keys shows what there is.\n" });
+  expect(unknown).toEqual({ code: 1, out: "", err: "millrace: There is no key key_unknown: the list of keys shows those that exist.\n" });
   expect(await run(["key", "create", "--account", "other"], { cwd })).toEqual({
     code: 1,
     out: "",

@@ -64,7 +64,7 @@ async function doAll(ask: AskJson, say: (...words: string[]) => Promise<Ran>): P
   expect(await say("request", "show", "req_none")).toEqual({
     code: 1,
     out: "",
-    err: "millrace: There is no request req_none: the list of requests shows what there is.\n",
+    err: "millrace: There is no request req_none: the list of requests shows those that exist.\n",
   });
 
   const actions = ["member.revoke", "member.create", "key.create", "credit.grant", "account.create"];

@@ -33,6 +33,6 @@ test("a throw while a body arrives is that request's internal_error, and a conne
   expect([broken.status, errorOf(broken).code]).toEqual([500, "internal_error"]);
   expect(bugs).toEqual([new Error("a planted bug")]);
   server.emit("error", new Error("accept EMFILE"));
-  expect(troubles).toEqual(["a connection could not be accepted: accept EMFILE"]);
+  expect(troubles).toEqual(["the relay could not accept a connection: accept EMFILE"]);
   expect((await call({ port, key: "" }, { path: "/good", body: {} })).body).toBe("true");
 });

@@ -74,7 +74,7 @@ describe("with a file that names models", () => {
     const config = fileConfig(TWO + models);
     expect([priced(config, "chat"), priced(config, "other")]).toEqual([1.2, null]);
     expect(modelsWithoutPrice(config.prices, config.models.values())).toEqual(["other", "third"]);
-    expect(config.warnings).toContain("No price is known for other, third: metered accounts are refused there.");
+    expect(config.warnings).toContain("No price is known for other, third. Metered accounts cannot use a model without a price.");
     expect(usd(costFor(config.prices, "spare", "some-model", OFF_PEAK))).toBe(0.3);
   });
 
@@ -82,7 +82,7 @@ describe("with a file that names models", () => {
     const config = fileConfig(`${TWO}${models}prices: { markup: "1.25" }`);
     expect([priced(config, "chat"), priced(config, "other"), priced(config, "third")]).toEqual([1.2, 0.375, null]);
     expect(priced(config, "deepseek/deepseek-flash", PEAK)).toBe(1.875);
-    expect(config.warnings).toContain("No price is known for third: metered accounts are refused there.");
+    expect(config.warnings).toContain("No price is known for third. Metered accounts cannot use a model without a price.");
   });
 
   test("a price holds from its date on, a cost of one's own replaces the table's from then on", () => {

@@ -23,9 +23,9 @@ function bound(meaning: string): z.ZodOptional<z.ZodInt> {
 }
 
 const bounds = {
-  rpm: bound("Requests in any minute."),
-  tpm: bound("Tokens in any minute, input plus output."),
-  in_flight: bound("Requests at the same time."),
+  rpm: bound("Most requests in any minute."),
+  tpm: bound("Most tokens in any minute, input plus output."),
+  in_flight: bound("Most requests at the same time."),
 };
 
 export const limitSet = z.strictObject(bounds).describe("Limits of one model within each account of the tier.");
@@ -40,23 +40,23 @@ export const tier = z
     models: z
       .array(modelName, { error: "must be a list" })
       .min(1, { error: "must name at least one model" })
-      .describe("Public models that accounts of this tier may use; all when absent.")
+      .describe("Public models that accounts of this tier may use; all if absent.")
       .optional(),
     per_model: z
       .record(z.string().regex(MODEL_NAME, { error: "must be 1 to 200 characters without white space" }), limitSet)
-      .describe("Limits of single models, beside those of the whole account.")
+      .describe("Limits of single models, in addition to those of the whole account.")
       .optional(),
   })
-  .describe("A named set of limits; what is absent is not limited.");
+  .describe("A named set of limits; the relay does not limit what is absent.");
 
 export const limits = z
   .strictObject({
     tiers: z
       .record(z.string().regex(TIER_NAME, { error: "must be letters, digits, dots, dashes and underscores" }), tier)
-      .describe("Sets of limits by name; each account of a tier has all of them to itself."),
+      .describe("Sets of limits by name; each account of a tier has its limits to itself."),
     default_tier: z
       .string({ error: "must be text; put it in quotation marks" })
-      .describe("Tier of accounts that have none; without it they are not limited.")
+      .describe("Tier of accounts that have none; without a default tier they are not limited.")
       .optional(),
   })
   .describe("Limits of accounts, counted within one process.");

@@ -36,7 +36,7 @@ const kinds = {
     new RegExp(`${DECIMAL_PATTERN.source}|^${SAME}$`),
   ),
   cache_write: perMillion("Input tokens written to a cache").optional(),
-  cache_write_1h: perMillion("Those that are kept for an hour").optional(),
+  cache_write_1h: perMillion("Input tokens written to a cache for an hour").optional(),
   output: perMillion("Output tokens"),
   reasoning: perMillion("Reasoning tokens").optional(),
 };
@@ -47,7 +47,7 @@ export const band = z
       .int({ error: "must be a whole number of tokens" })
       .min(1, { error: "must be at least 1" })
       .max(TOKENS_MAX, { error: `must be at most ${TOKENS_MAX}` })
-      .describe("A prompt of more tokens reprices the whole request."),
+      .describe("If the prompt has more tokens than this, the band prices the whole request."),
     ...kinds,
   })
   .describe("Prices for long prompts.");
@@ -62,18 +62,21 @@ export const window = z
     name: text("Shown on receipts.").min(1, { error: "must not be empty" }),
     utc: judged("Times of day in UTC, e.g. 01:00-04:00, 06:00-10:00.", faultIn(parseUtcRanges)),
     days: judged("UTC weekdays, e.g. mon-fri; every day when absent.", faultIn(parseDays)).optional(),
-    except_holidays: z.enum(calendarNames()).describe("Closed on the public holidays of that calendar.").optional(),
+    except_holidays: z.enum(calendarNames()).describe("The window is closed on the public holidays of this calendar.").optional(),
     times: judged("Multiplies every price, e.g. 2 or 1/2; or give prices instead.", faultIn(parseRatio)).optional(),
     ...z.strictObject(kinds).partial().shape,
     bands: bands.optional(),
   })
-  .describe("Times at which other prices hold; the first that is open decides.");
+  .describe("Times at which other prices hold; the first open window decides.");
 
 export const price = z
   .strictObject({
     ...kinds,
     per_request: decimal("Added to every request, in USD.", parseUsd).optional(),
-    from: judged("Holds from then on, e.g. 2026-09-10 or 2026-08-16T16:00:00Z; always when absent.", faultIn(parseInstant)).optional(),
+    from: judged(
+      "When the price begins to hold, e.g. 2026-09-10 or 2026-08-16T16:00:00Z; always if absent.",
+      faultIn(parseInstant),
+    ).optional(),
     bands: bands.optional(),
     windows: z
       .array(window, { error: "must be a list" })
@@ -93,10 +96,10 @@ export const prices = z
       )
       .describe("Lists of costs.")
       .optional(),
-    markup: decimal("Multiplies the cost of a model's first route to a price, e.g. 1.25.", parseMarkup).optional(),
+    markup: decimal("The price of a model without a price, as a multiple of its first route's cost, e.g. 1.25.", parseMarkup).optional(),
     missing: z
       .enum(["warn", "refuse"], { error: "must be warn or refuse" })
-      .describe("What becomes of a model without a price: a warning, or a mistake in this file.")
+      .describe("Whether a model without a price is a warning or a mistake in this file.")
       .optional(),
   })
-  .describe("Where prices come from that are not written at their models.");
+  .describe("Prices of models that have none of their own in this file.");

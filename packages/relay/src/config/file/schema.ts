@@ -35,8 +35,8 @@ function size(meaning: string): z.ZodString {
 
 const drain = z.strictObject({
   drain: z.strictObject({
-    for: duration("At most this long.").optional(),
-    max_bytes: size("At most this much.").optional(),
+    for: duration("The relay reads on for at most this long.").optional(),
+    max_bytes: size("The relay reads on for at most this much.").optional(),
   }),
 });
 
@@ -44,15 +44,15 @@ const onDisconnect = z
   .union([z.enum(["abort", "drain"]), drain], {
     error: "must be abort, drain, or { drain: { for: 30s, max_bytes: 1MiB } }",
   })
-  .describe("What becomes of an upstream call whose client has left.");
+  .describe("What the relay does with an upstream call whose client has left.");
 
 const timeouts = z
   .strictObject({
-    connect: duration("TCP and TLS set-up.").optional(),
-    first_event: duration("From the request sent until the first data event.").optional(),
-    payload_idle: duration("Between two data events; comments do not count.").optional(),
-    transport_idle: duration("Between two bytes of any kind.").optional(),
-    total: duration("The whole attempt.").optional(),
+    connect: duration("Time for the set-up of TCP and TLS.").optional(),
+    first_event: duration("Time from the request sent to the first data event.").optional(),
+    payload_idle: duration("Time between two data events; comments do not count.").optional(),
+    transport_idle: duration("Time between two bytes of any kind.").optional(),
+    total: duration("Time for the whole attempt.").optional(),
   })
   .describe("Deadlines of one attempt.");
 
@@ -66,7 +66,7 @@ const upstream = z
       .int({ error: "must be a whole number" })
       .min(1, { error: "must be at least 1" })
       .max(IN_FLIGHT_MAX, { error: `must be at most ${IN_FLIGHT_MAX}` })
-      .describe("Calls at the same time. Default: what the process can carry.")
+      .describe("Most calls at the same time. Default: what the process can carry.")
       .optional(),
     reserved_percent: z
       .int({ error: "must be a whole number" })
@@ -75,19 +75,22 @@ const upstream = z
       .describe("Percent of max_in_flight that is kept for accounts, then for keys within an account, below their fair share. Default: 25.")
       .optional(),
     on_disconnect: onDisconnect.optional(),
-    malformed: z.enum(["fail", "skip"]).describe("An event that is no JSON object ends the stream or is left out.").optional(),
+    malformed: z
+      .enum(["fail", "skip"])
+      .describe("What the relay does with an event that is not a JSON object: fail ends the stream, skip leaves the event out.")
+      .optional(),
     finish: z.enum(["required", "optional"]).describe("required: [DONE] without a finish reason counts as truncated.").optional(),
     max_event: size("The largest event.").optional(),
     costs: z
       .record(z.string().regex(MODEL_NAME, { error: "must be 1 to 200 characters without white space" }), price)
-      .describe("What models cost there, by the names the upstream knows.")
+      .describe("What models cost there, by the upstream's own names.")
       .optional(),
   })
   .describe("One destination.");
 
 const route = z.strictObject({
-  upstream: text("Name of an upstream of this file."),
-  model: text("The name the upstream knows; the public name when absent.").min(1, { error: "must not be empty" }).optional(),
+  upstream: text("Name of an upstream in this file."),
+  model: text("The upstream's own name for the model; the public name if absent.").min(1, { error: "must not be empty" }).optional(),
 });
 
 const model = z
@@ -101,11 +104,15 @@ const model = z
       .int({ error: "must be a whole number" })
       .min(1, { error: "must be at least 1" })
       .max(10_000_000, { error: "must be at most 10000000" })
-      .describe("The most tokens one answer can have; money is set aside for so many where a request says no maximum. Default: 8192.")
+      .describe(
+        "The most tokens that one answer can have; if a request gives no maximum, the relay sets money aside for this many. Default: 8192.",
+      )
       .optional(),
     hold: z
       .enum(["full", "sliding"])
-      .describe("sliding: for streamed answers money is set aside as they grow. Not for models that bill tokens clients do not see.")
+      .describe(
+        "sliding: the relay sets money aside for a streamed answer as it grows. Not for models that bill tokens which clients do not see.",
+      )
       .optional(),
     continuation: z.enum(["off"], { error: "must be off; other values are not supported by this version" }).optional(),
   })
@@ -117,11 +124,11 @@ const schema = z.strictObject({
   durability: z
     .enum(["process", "power"])
     .describe(
-      "power: what was answered survives a power cut; process: the death of the process. Default: process on SQLite, power on PostgreSQL.",
+      "What every answered request survives. process: the death of the process; power: a power cut, too. Default: process on SQLite, power on PostgreSQL.",
     )
     .optional(),
   state: z.enum(["memory"], { error: "must be memory; other stores are not supported by this version" }).optional(),
-  data: text("Directory for everything the relay keeps.").min(1, { error: "must not be empty" }).optional(),
+  data: text("Directory for everything that the relay stores.").min(1, { error: "must not be empty" }).optional(),
   upstreams: z
     .record(z.string().regex(UPSTREAM_NAME, { error: "must be letters, digits, dots, dashes and underscores" }), upstream)
     .describe("Destinations by name.")
@@ -139,15 +146,15 @@ const schema = z.strictObject({
     .optional(),
   shutdown: z
     .strictObject({
-      delay: duration("Between not ready and not listening.", true).optional(),
-      drain: duration("Until running streams are cut.", true).optional(),
+      delay: duration("Time from not ready to not listening.", true).optional(),
+      drain: duration("Time after that until the relay stops running answers.", true).optional(),
     })
     .optional(),
   limits: limits.optional(),
   trusted_proxies: z
     .array(judged("An address or a network, e.g. 10.0.0.0/8.", networkFault), { error: "must be a list" })
     .max(100, { error: "must have at most 100 entries" })
-    .describe("Proxies of your own in front of the relay: the client address they forward is believed.")
+    .describe("Your own proxies in front of the relay: the relay believes the client address that they forward.")
     .optional(),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).optional(), format: z.enum(LOG_FORMATS).optional() }).optional(),
 });

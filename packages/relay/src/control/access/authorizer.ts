@@ -40,7 +40,7 @@ export class Authorizer {
     const { host } = request.headers;
     const method = request.method ?? "";
     if (this.#parts.isLoopback && !LOOPBACK_HOST.test(host ?? ""))
-      return no(new Refusal("misdirected_request", "This address is served under loopback names only."));
+      return no(new Refusal("misdirected_request", "The relay serves this address only under loopback names."));
     const path = /^[^?]*/.exec(request.url ?? "")?.[0] ?? "";
     const place = this.#places.find(({ pattern }) => pattern.test(path));
     const route = place?.routes.get(method);
@@ -52,7 +52,7 @@ export class Authorizer {
     if (place === undefined) return no(new Refusal("route_unknown", "There is nothing at this address."));
     if (route === undefined) {
       const allow = [...place.routes.keys()].join(", ");
-      return no(new Refusal("method_not_allowed", `This address takes ${allow}.`, { allow }));
+      return no(new Refusal("method_not_allowed", `This address accepts ${allow}.`, { allow }));
     }
     if (!mayUse(caller, route)) return no(new Refusal("role_not_allowed", `The role ${caller.role} may not do this.`));
     return passed(request, caller, address, caller.session === null ? null : crossSiteFault(method, request.headers));
@@ -76,6 +76,6 @@ function passed(request: IncomingMessage, caller: Caller | null, address: string
   if (siteFault !== null) return no(new Refusal("cross_site", siteFault));
   const encoding = request.headers["content-encoding"];
   if (encoding !== undefined && encoding !== "identity")
-    return no(new Refusal("unsupported_media_type", "Encoded request bodies are not accepted."));
+    return no(new Refusal("unsupported_media_type", "The relay does not accept encoded request bodies."));
   return { ok: true, caller, address };
 }

@@ -57,7 +57,7 @@ async function admit(gate: Authorizer, request: IncomingMessage, parts: ControlP
   try {
     return await gate.admit(request, Date.now());
   } catch (error) {
-    parts.onTrouble(`a credential could not be looked up: ${errorText(error)}`);
+    parts.onTrouble(`the relay could not look up a credential: ${errorText(error)}`);
     return { ok: false, refusal: new Refusal("store_unavailable", "The database does not answer.") };
   }
 }
@@ -142,10 +142,10 @@ function bodyFault(body: Buffer): Refusal | null {
   switch (scan.fault.reason) {
     case "depth":
     case "items":
-      return new Refusal("body_too_deep", "The body is nested too deep or holds too many items.");
+      return new Refusal("body_too_deep", "The body is nested too deep or has too many items.");
     case "duplicate_key":
     case "proto_key":
-      return new Refusal("invalid_request", "The body holds a key twice, or the key __proto__.");
+      return new Refusal("invalid_request", "The body has a key twice, or the key __proto__.");
     default:
       return new Refusal("invalid_json", "The body is not valid JSON.");
   }
@@ -160,9 +160,9 @@ function errorFor(error: unknown, parts: ControlParts): Refusal {
     case 415:
       return new Refusal("unsupported_media_type", "Send the body as Content-Type: application/json.");
     case 400:
-      return new Refusal("invalid_request", "The request cannot be read.");
+      return new Refusal("invalid_request", "The relay cannot read the request.");
     default:
       parts.onTrouble(`the control API failed: ${errorStack(error)}`);
-      return new Refusal("store_unavailable", "The database did not do what was asked.");
+      return new Refusal("store_unavailable", "The database did not carry out the request.");
   }
 }

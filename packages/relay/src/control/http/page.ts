@@ -64,7 +64,7 @@ export function sliceOf<P>(wish: PageQuery, place: Place<P>): { readonly after: 
   if (wish.cursor === undefined) return { after: null, limit: wish.limit + 1 };
   const text = Buffer.from(wish.cursor, "base64url").toString("utf8");
   const after = cursorOf(text) === wish.cursor ? place.read(text) : null;
-  if (after === null) throw new Refusal("invalid_request", "This cursor is of no page: begin without one.");
+  if (after === null) throw new Refusal("invalid_request", "No page has this cursor: begin without one.");
   return { after, limit: wish.limit + 1 };
 }
 
@@ -83,7 +83,7 @@ export function pageOf<T, P, S>(
 /** A page of a list that is in memory. */
 export function pageOfList<T extends { readonly id: string }, S>(all: readonly T[], wish: PageQuery, show: (item: T) => S): Page<S> {
   const from = wish.cursor === undefined ? 0 : all.findIndex((item) => cursorOf(item.id) === wish.cursor) + 1;
-  if (wish.cursor !== undefined && from === 0) throw new Refusal("invalid_request", "This cursor is of no page: begin without one.");
+  if (wish.cursor !== undefined && from === 0) throw new Refusal("invalid_request", "No page has this cursor: begin without one.");
   const slice = all.slice(from, from + wish.limit);
   const last = slice.at(-1);
   return { data: slice.map(show), next: from + wish.limit < all.length && last !== undefined ? cursorOf(last.id) : null };

@@ -50,5 +50,5 @@ export function present<T extends object>(value: T): { [K in keyof T]: Exclude<T
 
 /** The refusal for an id that does not exist or that the caller may not know of. Both look the same. */
 export function unknownId(kind: string, id: string): Refusal {
-  return new Refusal("route_unknown", `There is no ${kind} ${id}: the list of ${kind}s shows what there is.`);
+  return new Refusal("route_unknown", `There is no ${kind} ${id}: the list of ${kind}s shows those that exist.`);
 }

@@ -111,7 +111,7 @@ export class Members {
 
   #checkAccount(caller: Caller, given: Member["role"], accountId: string | null): void {
     if (given !== "member" && accountId !== null)
-      throw new Refusal("invalid_request", `The role ${given} is for all accounts: leave account_id out.`);
+      throw new Refusal("invalid_request", `The role ${given} covers all accounts: leave account_id out.`);
     if (given === "member" && (accountId === null || this.#parts.accounts.get(caller, accountId) === null))
       throw new Refusal("invalid_request", "The role member needs the account_id of an account.");
   }

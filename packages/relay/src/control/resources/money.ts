@@ -144,7 +144,7 @@ export class Money {
     const now = new Date();
     const toMs = wish.to ?? now.getTime();
     const fromMs = wish.from ?? Date.UTC(now.getUTCFullYear(), now.getUTCMonth());
-    if (fromMs >= toMs) throw new Refusal("invalid_request", "A statement begins before it ends.");
+    if (fromMs >= toMs) throw new Refusal("invalid_request", "A statement must begin before it ends.");
     const { openingNanos, byCode, closingNanos, writtenOffNanos } = await this.#parts.store.statement(accountId, fromMs, toMs);
     return {
       account_id: accountId,
@@ -163,7 +163,7 @@ export class Money {
     if (!account.isMetered) throw new Refusal("invalid_request", "This account is not metered: it needs no credit.");
     const read = parseUsd(amount);
     if ("fault" in read) throw new Refusal("invalid_request", `The amount ${read.fault}.`);
-    if (read.value === 0n) throw new Refusal("invalid_request", "An amount of nothing changes nothing.");
+    if (read.value === 0n) throw new Refusal("invalid_request", "The amount must not be 0.");
     return { amountNanos: read.value, isClosed: account.status === "closed" };
   }
 }

@@ -47,7 +47,7 @@ export class UpstreamUsage {
     const toMs = wish.to ?? Date.now();
     const from = wish.from ?? toMs - USUAL_DAYS * DAY_MS;
     if (from >= toMs || toMs - from > DAYS_MAX * DAY_MS)
-      throw new Refusal("invalid_request", `These sums reach over at most ${DAYS_MAX} days, and begin before they end.`);
+      throw new Refusal("invalid_request", `These sums may cover at most ${DAYS_MAX} days, and must begin before they end.`);
     return pageOf(
       await this.#slice(wish, startOfDay(from), toMs),
       wish,

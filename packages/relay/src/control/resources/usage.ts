@@ -55,7 +55,10 @@ export class Usage {
     const toMs = wish.to ?? Date.now();
     const from = wish.from ?? toMs - usualMs;
     if (from >= toMs || toMs - from > mostMs)
-      throw new Refusal("invalid_request", `Sums of each ${every} reach over at most ${mostMs / DAY_MS} days, and begin before they end.`);
+      throw new Refusal(
+        "invalid_request",
+        `Sums by the ${every} may cover at most ${mostMs / DAY_MS} days, and must begin before they end.`,
+      );
     if (wish.account_id !== undefined && !maySee(caller, wish.account_id)) return { data: [], next: null };
     const accountId = caller.accountId ?? wish.account_id;
     const rows = await this.#store.usage({ period: every, by, fromMs: from - (from % ms), toMs, accountId, ...sliceOf(wish, USAGE_PLACE) });
