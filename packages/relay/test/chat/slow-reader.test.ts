@@ -7,6 +7,7 @@ import { chatRequest, until } from "../simulator/raw-client.ts";
 import { call, readStream } from "../support/call.ts";
 import { startRelayProcess } from "../support/relay-process.ts";
 import type { RelayProcess } from "../support/relay-process.ts";
+import { timed } from "../support/timed.ts";
 
 let simulator: Simulator;
 let relay: RelayProcess;
@@ -23,7 +24,7 @@ const READERS = 200;
 
 test(
   "200 sockets that never read an endless stream slow their upstreams, cost bounded memory and lock nobody out of a relay with default bounds",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     simulator = await startSimulator({
       script: (request) =>
@@ -42,19 +43,21 @@ test(
       socket.write(chatRequest({ stream: true, user: "slow" }, { authorization: `Bearer ${relay.key}` }));
       sockets.push(socket);
     }
-    await until(() => simulator.counts.openRequests === READERS, 30_000);
+    await until(() => simulator.counts.openRequests === READERS, 90_000);
     const written = (): number => simulator.seen.reduce((sum, request) => sum + request.bytesWritten, 0);
     // First the kernel's buffers fill, megabytes a socket; when nothing more is written, the slowness has reached the upstreams.
     await settled(written);
     expect(relay.rss() - before).toBeLessThan(64 * MIB + READERS * 0.5 * MIB);
 
-    const startedAt = performance.now();
-    expect(readStream(await call(relay)).choices[0]?.text).toBe("quick");
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    const directMs = await timed(() => call({ port: simulator.port, key: "" }));
+    const quick = call(relay);
+    const tookMs = await timed(() => quick);
+    expect(readStream(await quick).choices[0]?.text).toBe("quick");
+    expect(tookMs).toBeLessThan(500 + 10 * directMs);
 
     for (const socket of sockets.splice(0)) socket.destroy();
-    await until(() => simulator.counts.openRequests === 0, 5_000);
-    await until(() => relay.rows().filter((row) => row["end_reason"] === "client_gone").length === READERS, 5_000);
+    await until(() => simulator.counts.openRequests === 0, 30_000);
+    await until(() => relay.rows().filter((row) => row["end_reason"] === "client_gone").length === READERS, 30_000);
   },
 );
 

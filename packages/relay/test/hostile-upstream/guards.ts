@@ -41,7 +41,7 @@ export function guard(): Guard {
 }
 
 /** Polls until `holds` does, or fails with the last difference. */
-export async function eventually(holds: () => void | Promise<void>, withinMs = 3_000): Promise<void> {
+export async function eventually(holds: () => void | Promise<void>, withinMs = 15_000): Promise<void> {
   const deadline = performance.now() + withinMs;
   for (;;) {
     try {
@@ -69,6 +69,6 @@ export async function expectAtRest(relay: TestRelay, watch: Guard): Promise<void
     expect(Object.values(inFlight).filter((count) => count !== 0)).toEqual([]);
     expect(await gauge(relay, "millrace_streams_active")).toEqual({ "": 0 });
     expect(watch.tickers()).toBe(0);
-  }, 5_000);
+  }, 15_000);
   watch.check();
 }

@@ -10,7 +10,9 @@ import { TEXT_A, ZOO } from "./zoo-table.ts";
 import type { Expected, ZooCase } from "./zoo-table.ts";
 
 const TEXT_B = "The whole answer of the second upstream.";
-const TIMEOUTS = { connectMs: 2_000, firstEventMs: 700, payloadIdleMs: 700, transportIdleMs: 700, totalMs: 3_000 };
+/** Of the relay that meets the upstreams whose time runs out; the others meet one whose time-outs no busy machine reaches. */
+const SHORT_TIMEOUTS = { connectMs: 2_000, firstEventMs: 700, payloadIdleMs: 700, transportIdleMs: 700, totalMs: 3_000 };
+const LONG_TIMEOUTS = { connectMs: 30_000, firstEventMs: 30_000, payloadIdleMs: 30_000, transportIdleMs: 30_000, totalMs: 60_000 };
 /** Every client has its answer, or its error, by then. */
 const DEADLINE_MS = 8_000;
 const AT_ONCE = 12;
@@ -21,8 +23,15 @@ function scripted(request: SeenRequest): ZooCase["scenario"] {
   return ZOO.find((each) => each.name === named)?.scenario ?? { text: TEXT_A };
 }
 
-function setup(isAlone: boolean): RelaySetup {
-  const a = { timeouts: TIMEOUTS, simulator: { script: scripted } };
+/** Whether its time runs out, as a stream or as a plain answer. */
+function isLate(each: ZooCase): boolean {
+  return [each.stream, each.plain].some(
+    (expected) => expected.kind !== "whole" && (expected.code === "upstream_timeout" || expected.code === "upstream_stalled"),
+  );
+}
+
+function setup(isAlone: boolean, timeouts: typeof SHORT_TIMEOUTS): RelaySetup {
+  const a = { timeouts, simulator: { script: scripted } };
   const b = { simulator: { scenario: { text: TEXT_B } } };
   return { upstreams: isAlone ? { a } : { a, b }, sizes: { answerBytesMax: 3 * 1024 * 1024 } };
 }
@@ -123,7 +132,7 @@ async function runAll(relay: TestRelay, cases: readonly ZooCase[], isStream: boo
 async function runApart(cases: readonly ZooCase[], isAlone: boolean, isStream: boolean): Promise<Map<string, Outcome>> {
   const outcomes = new Map<string, Outcome>();
   for (const each of cases) {
-    const relay = await startRelay(setup(isAlone));
+    const relay = await startRelay(setup(isAlone, LONG_TIMEOUTS));
     outcomes.set(each.name, await meet(relay, each, isStream));
     await relay.close();
   }
@@ -142,19 +151,22 @@ const SETUPS = [
 ] as const;
 
 describe.each(SETUPS)("$title", ({ isAlone, isStream, check }) => {
-  let relay: TestRelay;
+  let patient: TestRelay;
+  let hurried: TestRelay;
   let outcomes = new Map<string, Outcome>();
   beforeAll(async () => {
-    relay = await startRelay(setup(isAlone));
-    const hasOwn = (each: ZooCase): boolean => each.ownRelay === true;
-    outcomes = await runAll(
-      relay,
-      ZOO.filter((each) => !hasOwn(each)),
-      isStream,
-    );
-    for (const [name, outcome] of await runApart(ZOO.filter(hasOwn), isAlone, isStream)) outcomes.set(name, outcome);
-  }, 60_000);
-  afterAll(() => relay.close());
+    patient = await startRelay(setup(isAlone, LONG_TIMEOUTS));
+    hurried = await startRelay(setup(isAlone, SHORT_TIMEOUTS));
+    const shared = ZOO.filter((each) => each.ownRelay !== true);
+    const [late, punctual] = [shared.filter(isLate), shared.filter((each) => !isLate(each))];
+    const own = ZOO.filter((each) => each.ownRelay === true);
+    outcomes = new Map([
+      ...(await runAll(patient, punctual, isStream)),
+      ...(await runAll(hurried, late, isStream)),
+      ...(await runApart(own, isAlone, isStream)),
+    ]);
+  }, 120_000);
+  afterAll(() => Promise.all([patient.close(), hurried.close()]));
 
   test.each(ZOO.map((each) => ({ name: each.name, each })))("upstream gives $name", ({ name, each }) => {
     const seen = outcomes.get(name);
@@ -164,11 +176,11 @@ describe.each(SETUPS)("$title", ({ isAlone, isStream, check }) => {
   });
 
   test("afterwards nothing is in flight and the relay answers as on its first day", async () => {
-    const answers = await Promise.all(
-      Array.from({ length: 50 }, () => call(relay, { body: { model: "m", stream: isStream, messages: MESSAGES } })),
-    );
-    for (const answer of answers) expectWhole(answer, isStream, TEXT_A);
-    await expectAtRest(relay, watch);
+    const ask = (relay: TestRelay): Promise<Answer> => call(relay, { body: { model: "m", stream: isStream, messages: MESSAGES } });
+    for (const answer of await Promise.all(Array.from({ length: 50 }, () => ask(patient)))) expectWhole(answer, isStream, TEXT_A);
+    for (let times = 0; times < 20; times++) expectWhole(await ask(hurried), isStream, TEXT_A);
+    await expectAtRest(patient, watch);
+    await expectAtRest(hurried, watch);
   });
 });
 
