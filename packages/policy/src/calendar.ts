@@ -10,7 +10,7 @@ export interface HolidayCalendar {
 
 export interface CalendarYear {
   readonly year: number;
-  /** Where the days were read, and when that was published. */
+  /** The source of the days, and its date of publication. */
   readonly source: string;
   readonly published: string;
   /** First and last day of each holiday, `MM-DD`. */
@@ -18,8 +18,8 @@ export interface CalendarYear {
 }
 
 /**
- * Mainland China. The State Council tells each year's days in November of the year before; 2027 was not out when this was
- * written. Weekends that are worked in exchange need no entry: they are still Saturdays and Sundays.
+ * Mainland China. The State Council publishes each year's days in November of the year before; those of 2027 were not published
+ * when this was written. Weekends that are worked in exchange need no entry: they are still Saturdays and Sundays.
  */
 const CHINA: HolidayCalendar = {
   id: "cn",
@@ -54,14 +54,14 @@ export function calendarNames(): string[] {
   return [...CALENDARS.keys()];
 }
 
-/** Says whether the instant (Unix milliseconds) falls on a holiday there. A year that is not known has none. */
+/** Whether the instant (Unix milliseconds) is on a holiday there. A year that the calendar does not know has no holidays. */
 export function isHoliday(calendar: HolidayCalendar, instantMs: number): boolean {
   const { year, monthDay } = localDate(calendar, instantMs);
   const holidays = calendar.years.find((one) => one.year === year)?.holidays ?? [];
   return holidays.some(([, from, to]) => from <= monthDay && monthDay <= to);
 }
 
-/** Says whether the holidays of that instant's year are known. */
+/** Whether the calendar knows the holidays of that instant's year. */
 export function isCovered(calendar: HolidayCalendar, instantMs: number): boolean {
   const { year } = localDate(calendar, instantMs);
   return calendar.years.some((one) => one.year === year);

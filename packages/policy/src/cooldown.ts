@@ -1,11 +1,11 @@
 /** When the relay may call an upstream again that asked it to wait. All times are milliseconds of one monotonic clock. */
 import { HOUR_MS } from "@millrace/wire/duration";
 
-/** Longest time an upstream's own `Retry-After` is honoured; a hint of days would take it out for good. */
+/** The longest `Retry-After` of an upstream that the relay obeys; a hint of days would take the upstream out for good. */
 export const COOLDOWN_MS_MAX: number = HOUR_MS;
 /** Used when a throttling answer names no time. */
 export const THROTTLED_DEFAULT_MS: number = 1_000;
-/** A refused secret or an empty account does not heal by itself; one request a minute finds out when it has. */
+/** A refused secret or an empty account needs a person; one request a minute finds out when it works again. */
 export const CREDENTIAL_COOLDOWN_MS: number = 60_000;
 
 /** The later of the present deadline and the new one: a second hint never shortens the first. */

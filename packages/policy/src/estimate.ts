@@ -1,6 +1,6 @@
 /**
- * Token counts where an upstream reported none: 0.26 tokens a character, 0.6 a CJK character (within 7 % of
- * DeepSeek's tokenizer on mixed text). Always flagged as estimated.
+ * Token counts for an upstream that reported none: 0.26 tokens for each character, 0.6 for each CJK character (within 7 % of
+ * DeepSeek's tokenizer on mixed text). The relay always marks them as estimated.
  */
 
 const PER_CHARACTER = 0.26;
@@ -23,8 +23,8 @@ function isCjk(unit: number): boolean {
 }
 
 /**
- * The same from sizes alone, for a request body that is not kept as text: every character that takes three bytes
- * in UTF-8 counts as CJK.
+ * The same from sizes alone, for a request body that the relay does not keep as text: every character that takes three
+ * bytes in UTF-8 counts as CJK.
  * @param bytes size in UTF-8. @param units size in UTF-16 code units.
  */
 export function estimateTokensOfSize(bytes: number, units: number): number {

@@ -1,37 +1,37 @@
 /**
- * Who may take a slot of a bound that several accounts share, and several keys within each account.
+ * Decides who may take a slot of a bound that several accounts share, and several keys within each account.
  *
- * Of a bound, a part is kept free of those who have their fair share: only a party below its share may enter it. The rule holds
- * twice: for accounts within the bound, and for the keys of an account within what that account may take. Where only one party is
- * known nothing is kept, for there is nobody to keep it for. A decision takes constant time.
+ * A part of the bound is reserved: only a party below its fair share may enter it. The rule applies twice: to accounts within the
+ * bound, and to the keys of an account within what that account may take. If only one party is known, nothing is reserved, because
+ * there is nobody to reserve it for. A decision takes constant time.
  */
 
-/** The part that is kept where nobody says otherwise. */
+/** The reserved part of a bound by default, from 0 to 1. */
 export const RESERVED_SHARE: number = 0.25;
 
-/** Those who share something, and the one of them who asks. */
+/** The parties that share a bound, and the one of them that asks. */
 export interface Party {
-  /** Slots that the asker holds. */
+  /** Slots that the asker has. */
   readonly held: number;
-  /** How many of them hold a slot, the asker counted in any case. */
+  /** The number of parties that have a slot; the asker always counts. */
   readonly active: number;
-  /** How many of them there are, idle ones too. */
+  /** The number of parties, idle ones too. */
   readonly known: number;
 }
 
 export interface SlotAsk {
   /** Slots in all. */
   readonly bound: number;
-  /** Slots that are taken, by whomever. */
+  /** Slots that any party has taken. */
   readonly taken: number;
-  /** Part of a bound that is kept for parties below their fair share, from 0 to 1. */
+  /** The part of a bound that is reserved for parties below their fair share, from 0 to 1. */
   readonly reservedShare: number;
   readonly account: Party;
   /** Keys of this account. */
   readonly key: Party;
 }
 
-/** What is free is kept for other accounts, or for other keys of this account. */
+/** The free slots are reserved for other accounts, or for other keys of this account. */
 export interface ShareRefusal {
   readonly reason: "account" | "key";
   /** Slots in all. */
@@ -40,7 +40,7 @@ export interface ShareRefusal {
   readonly allotment: number;
 }
 
-/** Why there is no slot; `full`: none is free. */
+/** Why there is no slot; `full`: no slot is free. */
 export type SlotRefusal = { readonly reason: "full" } | ShareRefusal;
 
 /** Null when the asker may take one slot more. */
@@ -52,14 +52,14 @@ export function slotRefusal({ bound, taken, reservedShare, account, key }: SlotA
   return key.held >= ofKey ? { reason: "key", bound, allotment: ofKey } : null;
 }
 
-/** How many slots of a bound a party may have while others hold so many: its fair share at least, and what is not kept. */
+/** How many slots of a bound a party may have while the others have `othersHold`: at least its fair share, and all that is not reserved. */
 function allotmentOf(bound: number, othersHold: number, party: Party, reservedShare: number): number {
   const isAlone = Math.max(party.known, party.active) <= 1;
   const reserved = isAlone ? 0 : Math.floor(bound * reservedShare);
   return Math.max(fairShare(bound, party), bound - reserved - othersHold);
 }
 
-/** A bound divided by those who are active, and one who may come, if there is one. */
+/** A bound divided by the number of active parties, plus one that may come, if there is one. */
 function fairShare(bound: number, { active, known }: Party): number {
   return Math.ceil(bound / Math.max(active, Math.min(active + 1, known)));
 }

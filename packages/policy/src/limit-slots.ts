@@ -14,7 +14,7 @@ export class LimitSlots {
     this.#earliestMs = Math.min(this.#earliestMs, expiresAtMs);
   }
 
-  /** Puts the expiry off. A lease that has run out is not brought back. */
+  /** Puts the expiry off, unless the lease has already run out. */
   renew(id: string, expiresAtMs: number): void {
     if (this.#expiries.has(id)) this.take(id, expiresAtMs);
   }

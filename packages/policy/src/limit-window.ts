@@ -1,10 +1,10 @@
 /** How much was used in the last minute. All times are milliseconds of one monotonic clock. */
 
-/** Limits are counted over this long. */
+/** The time over which limits count, in milliseconds. */
 export const WINDOW_MS: number = 60_000;
 /**
- * Amounts of one bucket leave together, when the youngest that it can hold is a minute old. So no minute ever has more
- * than the limit, and a steady flow loses less than one in a hundred. A window holds at most 121 buckets.
+ * Amounts of one bucket leave together, when the youngest that can be in it is a minute old. So no minute ever has more
+ * than the limit, and a steady flow loses less than one in a hundred. A window has at most 121 buckets.
  */
 export const BUCKET_MS: number = 500;
 
@@ -44,7 +44,7 @@ export class LimitWindow {
     return last.number;
   }
 
-  /** Takes back what was booked beyond the true amount, unless it has left the window already. */
+  /** Takes back the amount booked above the true one, unless it has already left the window. */
   giveBack(amount: number, bucket: number): void {
     const at = this.#buckets.findLastIndex((each) => each.number === bucket);
     const found = this.#buckets[at];

@@ -5,7 +5,7 @@
 import { LimitSlots } from "./limit-slots.ts";
 import { LimitWindow } from "./limit-window.ts";
 
-/** Bounds on one subject; what is absent is not bounded. */
+/** Bounds on one subject; an absent bound does not limit. */
 export interface LimitSet {
   /** Requests in any minute. */
   readonly rpm?: number | undefined;
@@ -50,7 +50,7 @@ export interface LimitCost {
   readonly expiresAtMs: number;
 }
 
-/** The limit that fired; of several the one that takes longest. */
+/** The limit that refused the request; if there are several, the one that takes longest. */
 export interface LimitRefusal {
   readonly scope: LimitScope;
   readonly dimension: LimitDimension;
@@ -64,7 +64,7 @@ export type LimitDecision = { readonly ok: true; readonly grant: LimitGrant } | 
 /** It is unknown when a request in flight ends, so a client may ask again after this time. */
 export const IN_FLIGHT_WAIT_MS: number = 1_000;
 
-/** Takes all of it or nothing. */
+/** Takes everything that the request needs, or nothing. */
 export function admit(claims: readonly LimitClaim[], cost: LimitCost, nowMs: number): LimitDecision {
   let refusal: LimitRefusal | null = null;
   for (const claim of claims) {
@@ -102,7 +102,7 @@ interface Taken {
   readonly tokens: number;
 }
 
-/** What one request has taken. Slots go back exactly once; tokens are put right exactly once. */
+/** What one request has taken. It gives back its slots exactly once, and corrects its tokens exactly once. */
 export class LimitGrant {
   readonly #id: string;
   readonly #taken: readonly Taken[];
@@ -127,7 +127,7 @@ export class LimitGrant {
     if (this.#isHeld) for (const { use } of this.#taken) use.slots.renew(this.#id, expiresAtMs);
   }
 
-  /** Books the true count: returns what was reserved beyond it, or counts from now what was used beyond the reservation. */
+  /** Books the true count: gives back the excess of the reservation, or counts from now on what was used above it. */
   settle(tokens: number, nowMs: number): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
@@ -156,11 +156,11 @@ export class LimitGrant {
 export interface LimitQuota {
   readonly limit: number;
   readonly remaining: number;
-  /** Until all of it is there again, if nothing more is used. */
+  /** Milliseconds until all of it is available again, if nobody uses more. */
   readonly resetMs: number;
 }
 
-/** The tightest limit of each kind, or null where there is none. */
+/** The tightest limit of each kind, or null if there is none. */
 export interface LimitStanding {
   readonly requests: LimitQuota | null;
   readonly tokens: LimitQuota | null;

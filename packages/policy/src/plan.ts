@@ -1,4 +1,4 @@
-/** Which upstreams a request tries, in order, and why the others are left out. Pure; logged and tested as data. */
+/** Decides which upstreams a request tries, in order, and why it leaves the others out. Pure; logged and tested as data. */
 
 import type { SlotRefusal, ShareRefusal } from "./fair-share.ts";
 
@@ -11,7 +11,7 @@ export interface RouteState {
   readonly cooldownUntilMs: number;
   /** What the cooldown is for. */
   readonly cooldownReason: "throttled" | "credential" | null;
-  /** Why this caller may not add a call there, or null. */
+  /** Why this caller may not add a call at the upstream, or null. */
   readonly refusal: SlotRefusal | null;
 }
 
@@ -23,7 +23,7 @@ export interface PlannedAttempt {
   readonly reason: "order";
 }
 
-/** `share`: the caller has its share of the upstream's calls, and the rest is kept for others. */
+/** `share`: the caller already has its share of the upstream's calls, and the rest is reserved for others. */
 type SkipReason =
   | { readonly reason: "throttled" | "credential" | "full" | "attempts_max" }
   | { readonly reason: "share"; readonly share: ShareRefusal };
@@ -69,7 +69,7 @@ function refusedReason(refusal: SlotRefusal): SkipReason {
   return refusal.reason === "full" ? { reason: "full" } : { reason: "share", share: refusal };
 }
 
-/** A planned attempt that was skipped, because no slot was free when its turn came. */
+/** A planned attempt that the relay skipped, because no slot was free when its turn came. */
 export function passedOver({ upstream }: PlannedAttempt, refusal: SlotRefusal): SkippedRoute {
   return { upstream, ...refusedReason(refusal), forMs: 0 };
 }

@@ -1,4 +1,4 @@
-/** Faults of prices that are well written one by one but do not fit together. */
+/** Faults of prices that are each well written but do not fit together. */
 import { mapKinds, type PriceBand, type PriceKinds, type PriceRates, type PriceRatio } from "./price.ts";
 
 interface BandFault {

@@ -2,19 +2,19 @@
 import { type Nanos, nanos } from "@millrace/wire/money";
 import { type PriceKinds, type PriceRates, type PriceVersion, ratesIn, roundUp } from "./price.ts";
 
-/** What is known of a request before it is sent. */
+/** Bounds on a request's tokens, known before the relay sends it. */
 export interface TokenBounds {
   /** No more prompt tokens than this. */
   readonly inputMax: number;
   /** No more billed output tokens than this, reasoning included, all choices together. */
   readonly outputMax: number;
-  /** The dearest write to a cache that may be billed; `1h`, when absent, leaves no kind out. */
+  /** The most expensive kind of cache write that may be billed; by default `1h`, which covers every kind. */
   readonly cacheWrite?: "none" | "5m" | "1h";
 }
 
 /**
- * The price of the bounds at the dearest window and band they can reach, every prompt token at the dearest kind. All windows
- * count: which instant decides is not known of every provider, and a hold must do for each.
+ * The price of the bounds at the most expensive window and band that they can reach, with every prompt token at the most expensive
+ * kind. All windows count: for some providers nobody knows which instant decides, and a hold must suffice for each.
  */
 export function holdNanos(version: PriceVersion, bounds: TokenBounds): Nanos {
   const rates = [null, ...version.windows].map((window) => ratesIn(version, window));

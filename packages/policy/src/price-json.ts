@@ -44,7 +44,7 @@ function kindsToJson(kinds: PriceKinds): object {
   };
 }
 
-/** Reads what `priceToJson` made. Anything else throws: it is our own writing, so a fault is a bug or a damaged store. */
+/** Reads the output of `priceToJson`. Throws for anything else: the relay wrote it, so a fault is a bug or a damaged store. */
 export function priceFromJson(data: unknown): PriceVersion {
   const json = object(data);
   return {

@@ -24,7 +24,7 @@ export type WrittenPrice = { readonly price: Omit<PriceVersion, "id"> } | { read
 type Mapping = Readonly<Record<string, unknown>>;
 type Path = readonly PropertyKey[];
 
-/** Stands for the price of uncached input. */
+/** The word that means the price of uncached input. */
 export const SAME = "same";
 
 const KIND_KEYS: readonly string[] = ["input", "cached_input", "cache_write", "cache_write_1h", "output", "reasoning"];

@@ -10,7 +10,7 @@ import { calendarNamed, isHoliday, utcClock } from "./calendar.ts";
 export interface PriceKinds {
   readonly input: PicoPerToken;
   readonly cachedInput: PicoPerToken;
-  /** Written to a cache for five minutes, or for as long as the upstream says nothing else. */
+  /** Written to a cache for five minutes, or for a time that the upstream does not report. */
   readonly cacheWrite5m: PicoPerToken;
   readonly cacheWrite1h: PicoPerToken;
   readonly output: PicoPerToken;
@@ -18,7 +18,7 @@ export interface PriceKinds {
   readonly reasoning: PicoPerToken | null;
 }
 
-/** A prompt of more tokens than this reprices the whole request. */
+/** If the prompt has more tokens than this, the band prices the whole request. */
 export interface PriceBand {
   readonly aboveInputTokens: number;
   readonly kinds: PriceKinds;
@@ -53,7 +53,7 @@ export interface PriceVersion extends PriceRates {
   readonly id: string;
   /** Unix milliseconds. */
   readonly effectiveFromMs: number;
-  /** The first that is open decides; the version's own rates hold outside of all. */
+  /** The first open window decides; outside all windows the version's own rates apply. */
   readonly windows: readonly PriceWindow[];
   /** Added to every request, after rounding and without the markup. */
   readonly perRequestNanos: Nanos;
@@ -95,7 +95,7 @@ export interface CostPart {
 export interface Cost {
   /** Input kinds sum to the reported input, the others to the reported output. */
   readonly parts: readonly CostPart[];
-  /** Of the band that repriced the request, or null. */
+  /** The band that priced the request, or null. */
   readonly bandAbove: number | null;
   readonly window: string | null;
   readonly exactAtto: bigint;
@@ -147,7 +147,7 @@ export function costOf({ version, window }: PriceAt, usage: BilledUsage): Cost {
   };
 }
 
-/** The charge alone. */
+/** Only the charge. */
 export function costNanos(price: PriceAt, usage: BilledUsage): Nanos {
   return costOf(price, usage).chargeNanos;
 }
@@ -173,12 +173,12 @@ export function mapKinds(kinds: PriceKinds, change: (price: PicoPerToken) => Pic
   };
 }
 
-/** Exact for checked versions; would it not be, the price is rounded up. */
+/** Exact for checked versions; otherwise rounds the price up. */
 function times(price: PicoPerToken, { numerator, denominator }: PriceRatio): PicoPerToken {
   return ((price * numerator + denominator - 1n) / denominator) as PicoPerToken;
 }
 
-/** Overlapping reports are cut, so that each token is billed once: a cached token was not written, a reasoning one is output. */
+/** Reduces overlapping counts, so that each token is billed once: a cached token was not written, a reasoning token is output. */
 function partsOf(usage: BilledUsage, kinds: PriceKinds, ppm: bigint): CostPart[] {
   const input = tokensOf(usage.input);
   const cached = least(tokensOf(usage.cachedInput), input);

@@ -6,7 +6,7 @@ export interface RecordedLine {
   readonly day: string;
   readonly model: string;
   readonly tokens: Readonly<Record<TokenCount, bigint>>;
-  /** Null where the cost of some attempt is not known. */
+  /** Null if the cost of some attempt is not known. */
   readonly costNanos: bigint | null;
   /** Attempts that the upstream may have billed without telling us the usage. */
   readonly withoutUsage: number;
@@ -21,7 +21,7 @@ export interface Compared {
   readonly ours: bigint;
   /** Ours less theirs. */
   readonly difference: bigint;
-  /** The difference in millionths of theirs, rounded; null where theirs is 0. */
+  /** The difference in millionths of theirs, rounded; null if theirs is 0. */
   readonly ppm: bigint | null;
   readonly agrees: boolean;
 }
@@ -70,7 +70,7 @@ export function reconcile(
   };
 }
 
-/** The same line may come several times: two names that stand for one model. */
+/** The same line may come several times, because two names may mean one model. */
 function pairsOf(theirs: readonly ExportLine[], ours: readonly RecordedLine[]): Pair[] {
   const pairs = new Map<string, Pair>();
   const pairFor = ({ day, model }: { readonly day: string; readonly model: string }): Pair => {

@@ -1,7 +1,7 @@
 /**
- * A bound on retries (the same upstream again), so that a sick upstream is not sent more load than it had when it
- * was well. Every first attempt earns a tenth of a retry, every second one more; at most ten are saved up.
- * Fallbacks to another upstream are not drawn from it.
+ * A bound on retries (the same upstream again), so that a sick upstream does not get more load than it had when it was well. Every
+ * first attempt earns a tenth of a retry, and every second earns one more; the budget saves up at most ten. Fallbacks to another
+ * upstream do not draw from it.
  */
 export interface RetryBudget {
   readonly tokens: number;

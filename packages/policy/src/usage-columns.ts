@@ -1,11 +1,11 @@
 /** The column names of usage exports. The relay recognises a form by its column names, never by its maker. */
 
-/** Tokens as exports split them: the whole input, or what of it came from no cache, and the parts beside. */
+/** Tokens as exports split them: the whole input, or its uncached part, and the other parts. */
 export type UsagePart = "total" | "uncached" | "cached" | "cacheWrite" | "output";
 
 export type UsageRole = UsagePart | "day" | "end" | "model" | "type" | "amount" | "cost" | "currency";
 
-/** Names that stand for the same, the first found counts; names on one line add up. */
+/** Names for the same role: the first one found counts. Names on one line add up. */
 const NAMES: Readonly<Record<UsageRole, readonly (readonly string[])[]>> = {
   day: [
     ["date"],
@@ -57,7 +57,7 @@ const NAMES: Readonly<Record<UsageRole, readonly (readonly string[])[]>> = {
 
 export const USAGE_PARTS: readonly UsagePart[] = ["total", "uncached", "cached", "cacheWrite", "output"];
 
-/** The columns of a file that stand for a role; empty if it has none. */
+/** The columns of a file that have a role; empty if there are none. */
 export type UsageColumns = Readonly<Record<UsageRole, readonly string[]>>;
 
 /** `Input Tokens` and `input_tokens` are one name. */
@@ -80,7 +80,7 @@ export function namesOf(role: UsageRole): readonly string[] {
   return NAMES[role].flat();
 }
 
-/** The part that a word stands for where each row is of one kind of tokens, or null. */
+/** The part that a word means if each row has one kind of tokens, or null. */
 export function partOfType(type: string): UsagePart | null {
   const name = columnName(type);
   return USAGE_PARTS.find((part) => namesOf(part).includes(name)) ?? null;

@@ -6,8 +6,8 @@ export type DayReading = { readonly day: string } | { readonly fault: string };
 const INSTANT = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(:\d{2}(?:\.\d{1,9})?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?$/i;
 
 /**
- * A date is taken as it stands. An instant without a zone is UTC; of what lasts from one instant to another the whole must lie
- * within one UTC day, for tokens of two days in one number cannot be told apart.
+ * Takes a date as it is written. An instant without a zone is in UTC. A span from one instant to another must be within one UTC day,
+ * because one number for the tokens of two days cannot be split.
  */
 export function readDay(start: string, end: string | undefined): DayReading {
   const date = dateOf(start);
@@ -26,7 +26,7 @@ export function dayOf(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
 }
 
-/** `2026-11-22` or `20261122`, when there is such a day. */
+/** `2026-11-22` or `20261122`, if there is such a day. */
 export function dateOf(text: string): string | null {
   const [, year, month, day] = /^(\d{4})-?(\d{2})-?(\d{2})$/.exec(text) ?? [];
   if (year === undefined) return null;
@@ -36,7 +36,7 @@ export function dateOf(text: string): string | null {
 
 interface Instant {
   readonly ms: number;
-  /** Midnight in another zone than UTC, where a day of that zone begins. */
+  /** Midnight in another zone than UTC, at which a day of that zone begins. */
   readonly isForeignMidnight: boolean;
 }
 

@@ -24,7 +24,7 @@ export interface UsageExport {
   /** The numbers that the file has; the others are 0 and mean nothing. */
   readonly counts: readonly TokenCount[];
   readonly hasCost: boolean;
-  /** What was left out of the file, for people. */
+  /** The parts of the file that were left out, for people. */
   readonly notes: readonly string[];
 }
 
@@ -199,14 +199,14 @@ function exportOf(cells: readonly Cell[], form: Form, notes: readonly string[]):
 }
 
 /**
- * By the columns, not by what is in them: what a file should tell and does not is nothing, so that one whose end is missing
- * never passes for whole.
+ * The counts that a file has, by its columns and not by their content. A missing value then counts as 0, so that a file whose end
+ * is missing never looks whole.
  */
 function countsOf(cells: readonly Cell[], { columns, isTyped: isByType }: Form): TokenCount[] {
   const has = (part: UsagePart): boolean => columns[part].length > 0 || cells.some(({ sums }) => sums[part] !== null);
   const isTold: Readonly<Record<TokenCount, boolean>> = {
     input: isByType || has("total") || has("uncached"),
-    // Who tells apart what came from no cache would tell what came from one.
+    // An export that separates uncached input would report cached input, too.
     cachedInput: has("cached") || has("uncached"),
     cacheWrite: has("cacheWrite"),
     output: isByType || has("output"),
@@ -214,12 +214,12 @@ function countsOf(cells: readonly Cell[], { columns, isTyped: isByType }: Form):
   return TOKEN_COUNTS.filter((count) => isTold[count]);
 }
 
-/** The whole prompt, or what is wrong with its parts. Those who write `uncached` mean it with or without what was written. */
+/** The whole prompt, or what is wrong with its parts. Some exports include cache writes in `uncached`, and some do not. */
 function inputOf({ total, uncached, cached, cacheWrite }: Sums): bigint | string {
   const beside = (cached ?? 0n) + (cacheWrite ?? 0n);
   if (total === null) return (uncached ?? 0n) + beside;
   if (beside > total)
-    return "has an input that is smaller than what of it came from a cache: when the file leaves the cache out of its input, name that column uncached_input_tokens";
+    return "has an input that is smaller than its cached part: if the file leaves cached tokens out of its input, name that column uncached_input_tokens";
   if (uncached !== null && uncached + beside !== total && uncached + (cached ?? 0n) !== total)
     return "has an input that is not the sum of its parts";
   return total;

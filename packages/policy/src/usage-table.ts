@@ -121,7 +121,7 @@ function asWritten(source: string): string {
   return source;
 }
 
-/** What is collected on the way down a document. */
+/** The values collected on the way down a document. */
 interface Gathering {
   readonly names: Set<string>;
   readonly rows: UsageRow[];
@@ -139,7 +139,7 @@ function tableOf(documents: readonly (readonly [place: string, value: unknown])[
   return { names: into.names, twice: new Set(), rows: into.rows };
 }
 
-/** Rows are the innermost objects; what stands around them, such as the time of a bucket, counts for each. */
+/** Rows are the innermost objects; the members around them, such as the time of a bucket, count for each row. */
 function gather(value: unknown, outer: ReadonlyMap<string, string>, place: string, into: Gathering, depth: number): void {
   if (depth > DEPTH_MAX) into.isTooDeep = true;
   if (into.isTooDeep) return;

@@ -1,4 +1,4 @@
-/** The index of a byte at or after `from`, or the length when there is none. */
+/** The index of a byte at or after `from`, or the length if the byte does not occur. */
 export function indexOrEnd(bytes: Uint8Array, byte: number, from: number): number {
   const index = bytes.indexOf(byte, from);
   return index === -1 ? bytes.length : index;

@@ -119,7 +119,7 @@ export class AnthropicFold {
     this.#blocks.set(index, { index, ...startOfBlock(asString(start["type"]), start) });
   }
 
-  /** A delta for a block that was never opened opens it: no text is lost to a missing start. */
+  /** A delta for a block that was never opened opens the block, so that a missing start loses no text. */
   #addDelta(index: number, delta: JsonObject): void {
     const change = DELTAS.get(asString(delta["type"]));
     if (change === undefined) return;
@@ -169,7 +169,7 @@ function startOfBlock(type: string, start: JsonObject): Omit<AnthropicBlock, "in
 }
 
 function viewAsOpenAI(blocks: readonly AnthropicBlock[], stopReason: string | null, usage: JsonObject | null): OpenAIView {
-  // Tools that ran on the server are no calls for the client to answer.
+  // Tools that ran on the server are not calls that the client has to answer.
   const calls = blocks.filter((block) => block.type === "tool_use");
   return {
     finishReason: stopReason === null ? null : (FINISH_REASONS.get(stopReason) ?? "stop"),

@@ -102,7 +102,7 @@ export class OpenAIFold {
     return this.#sawDone || (isFinished && end === "eof") ? "complete" : "truncated";
   }
 
-  /** What is odd about an answer that is complete by its own claim. */
+  /** The oddities of an answer that claims to be complete. */
   #claims(choices: readonly FoldedChoice[]): StreamWarning[] {
     const warnings: StreamWarning[] = [];
     if (!this.#sawDone) warnings.push("missing_done");

@@ -1,4 +1,4 @@
-/** Changing and finding top-level members by their bytes: what is not touched rides along byte for byte. */
+/** Finds and changes top-level members by their bytes; all other bytes stay as they are. */
 
 import { join } from "./bytes.ts";
 import {
@@ -15,12 +15,12 @@ import {
 } from "./json-grammar.ts";
 import type { JsonMember } from "./json-scanner.ts";
 
-/** `set` replaces the value where it stands, or adds the member behind the others; `json` is the value's text. */
+/** `set` replaces the value in place, or adds the member after the others; `json` is the value's text. */
 export type JsonEdit =
   | { readonly kind: "set"; readonly key: string; readonly json: string }
   | { readonly kind: "remove"; readonly key: string };
 
-/** Where a value lies: its first byte, and one past its last. */
+/** The place of a value: its first byte, and one past its last. */
 export interface JsonRange {
   readonly start: number;
   readonly end: number;

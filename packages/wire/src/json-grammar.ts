@@ -78,8 +78,8 @@ export function kindOf(byte: number): JsonKind | null {
 }
 
 /**
- * The index of the next byte that is neither plain nor part of a common character of two or three bytes that is
- * there as a whole. This is where almost all the time of a scan goes; {@link nextText} does the rest.
+ * The index of the next byte that needs a closer look: it is neither plain nor part of a complete, common character of two or three
+ * bytes. A scan spends almost all its time here; {@link nextText} does the rest.
  */
 export function skipPlain(bytes: Uint8Array, from: number): number {
   let at = from;
@@ -148,7 +148,7 @@ function afterLead(byte: number): number {
   return byte === 0xf4 ? AFTER_F4 : MORE_3;
 }
 
-/** The state of a number after one more byte; {@link NO_NUMBER} when the byte is no part of it. */
+/** The state of a number after one more byte; {@link NO_NUMBER} if the byte is not part of the number. */
 export function nextNumber(state: number, byte: number): number {
   const isExponent = byte === 0x65 || byte === 0x45;
   switch (state) {

@@ -13,7 +13,7 @@ export function isProtoKey(raw: Uint8Array, hasEscape: boolean): boolean {
   return raw.length <= PROTO_KEY_BYTES_MAX && decodeText(raw, true) === PROTO_KEY;
 }
 
-/** Collects the bytes of a key that lies in several pieces of a document. One buffer serves all keys. */
+/** Collects the bytes of a key that is spread over several pieces of a document. One buffer serves all keys. */
 export class CutKey {
   #bytes: Uint8Array = new Uint8Array(0);
   #size = 0;

@@ -1,4 +1,4 @@
-/** What the relay needs of JSON without parsing it: is it valid, where are its members, change one of them. */
+/** What the relay does with JSON without parsing it: it validates the text, finds its members and changes one of them. */
 
 import type { JsonFault, JsonKind, JsonMember, JsonScanLimits } from "./json-scanner.ts";
 import { JsonScanner } from "./json-scanner.ts";

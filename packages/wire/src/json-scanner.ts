@@ -1,6 +1,6 @@
 /**
- * An incremental JSON validator on UTF-8 bytes. It builds no values: it says whether a text is JSON within the
- * limits, where the top-level members lie, and how much text it holds.
+ * An incremental JSON validator on UTF-8 bytes. It builds no values. It says whether a text is JSON within the limits, where the
+ * top-level members are, and how much text the document has.
  */
 
 import { CLOSE_BRACE, CLOSE_BRACKET, COLON, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json-grammar.ts";

@@ -3,7 +3,7 @@ import { BACKSLASH, escapeSize, nextText, NO_TEXT, QUOTE, skipPlain, TEXT } from
 /**
  * Where a JSON string ends.
  * @param from index of its first byte, behind the opening quote.
- * @returns index of the closing quote, or -1 when the bytes from there are no valid string.
+ * @returns index of the closing quote, or -1 if the bytes from there are not a valid string.
  */
 export function textEnd(bytes: Uint8Array, from: number): number {
   let at = from;

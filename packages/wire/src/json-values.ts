@@ -15,7 +15,7 @@ export function asObject(value: unknown): JsonObject | null {
   return isObject(value) ? value : null;
 }
 
-/** The value of a JSON text; undefined when it is none, which JSON itself cannot say. */
+/** The value of a JSON text; undefined, which is no JSON value, if the text is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
@@ -27,8 +27,9 @@ export function parseJson(text: string): unknown {
 type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
 
 /**
- * The value of a JSON text whose numbers stay the text they were written in, never a float; undefined when it is none.
- * @param keep makes of a number's text what stands for the number.
+ * The value of a JSON text. Numbers stay the text in which they were written and never become floats. Undefined if the text is not
+ * JSON.
+ * @param keep makes the value for a number from the number's text.
  */
 export function parseKeepingNumbers(text: string, keep: (source: string) => unknown): unknown {
   const revive: Reviver = (_key, value, { source }) => (typeof value === "number" ? keep(source ?? String(value)) : value);

@@ -9,7 +9,7 @@ export function money<Name extends string>(name: Name, amount: bigint): MoneyMem
   return { [name]: formatUsd(nanos(amount)), [`${name}_nanos`]: String(amount) } as MoneyMembers<Name, string>;
 }
 
-/** @param amount nano-USD, or null where it is not known or there is none. */
+/** @param amount nano-USD, or null if the amount is not known or does not exist. */
 export function moneyOrNull<Name extends string>(name: Name, amount: bigint | null): MoneyMembers<Name, string | null> {
   return amount === null ? ({ [name]: null, [`${name}_nanos`]: null } as MoneyMembers<Name, null>) : money(name, amount);
 }

@@ -16,7 +16,7 @@ export interface SseReaderOptions extends Partial<SseLimits> {
   readonly onStray?: (line: string) => void;
 }
 
-/** The scanner for those who want text: bytes in, decoded events out. Bad UTF-8 becomes U+FFFD. */
+/** The scanner for callers that need text: bytes in, decoded events out. Bad UTF-8 becomes U+FFFD. */
 export class SseReader {
   readonly #scanner: SseScanner;
   #events: SseEvent[] = [];

@@ -1,8 +1,8 @@
 /**
  * Server-sent events on bytes: the WHATWG event-stream algorithm as a push scanner, and the frames we write.
  *
- * Bytes stay bytes here. A piece that holds a whole event is handed on as views of itself; only what a piece
- * leaves unfinished is copied, into one buffer that never grows past the limit.
+ * Bytes stay bytes here. If a piece has a whole event in it, the scanner hands on views of the piece. It copies only the
+ * unfinished end of a piece, into one buffer that never grows past the limit.
  */
 
 import { hasNameAt, indexOrEnd, isDigit } from "./bytes.ts";
@@ -39,7 +39,7 @@ export interface SseHandler {
    * One event.
    * @param data the data lines, joined by LF
    * @param frame the event's own bytes with its blank line when it stood in canonical form (`data: X\n\n`: one
-   *   data line, one space, LF ends, no other field), else null. Comment lines are no part of an event.
+   *   data line, one space, LF ends, no other field), else null. Comment lines are not part of an event.
    * @param type `message`, or the name the event gave
    * @param lastEventId the id in force, which is that of an earlier event when this one has none
    */
@@ -223,8 +223,8 @@ export class SseScanner {
   }
 
   /**
-   * The carried line is a data line whose value begins at `valueStart`. The first one stays where it is; the
-   * value of a further one moves up behind it, over its own field name.
+   * The carried line is a data line whose value begins at `valueStart`. The first data line stays where it is; the value of a
+   * further one moves up behind it, over its own field name.
    */
   #keepData(valueStart: number, endsWithLf: boolean): void {
     if (this.#dataLines === 0) {
@@ -282,7 +282,7 @@ export class SseScanner {
     if (this.#carry.length > CARRY_BYTES_KEPT_MAX) this.#carry = EMPTY;
   }
 
-  /** Whether the block may hold a line of so many bytes more; if not, the scanner gives up for good. */
+  /** Whether the block has room for a line of this many more bytes; if not, the scanner gives up for good. */
   #fits(lineBytes: number): boolean {
     if (this.#blockBytes + lineBytes <= this.#eventBytesMax) return true;
     this.#exceeded = true;
@@ -310,7 +310,7 @@ export class SseScanner {
   }
 }
 
-/** Writes an event in canonical form; data that holds LF needs one data line for each of its lines. */
+/** Writes an event in canonical form; data with LF in it needs one data line for each of its lines. */
 export function frameEvent(data: Uint8Array): Uint8Array {
   const lines: Uint8Array[] = [];
   for (let start = 0; start <= data.length;) {

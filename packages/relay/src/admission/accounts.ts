@@ -39,7 +39,7 @@ export class AccountRegistry {
     this.learn(accounts);
   }
 
-  /** Replaces what is known by what the store holds now. */
+  /** Replaces everything known here by the present content of the store. */
   learn(accounts: readonly Account[]): void {
     for (const account of accounts) this.#byId.set(account.id, account);
   }

@@ -33,7 +33,7 @@ export interface Known {
 
 /**
  * Looks at the key and its account as they are now: both may have changed since the key was verified.
- * @param address the client's address, or undefined where its connection is gone.
+ * @param address the client's address, or undefined if its connection is gone.
  */
 export function admit({ keys, accounts }: Known, given: KeyRecord, scope: Scope, address: string | undefined): GrantVerdict {
   const key = keys.latest(given);

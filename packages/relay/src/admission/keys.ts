@@ -14,16 +14,16 @@ export interface KeyRecord {
   readonly name: string;
   /** SHA-256 of the whole key. */
   readonly sha256: Uint8Array;
-  /** First characters and the last four, for people to tell keys apart. */
+  /** The first characters and the last four, so that people can tell keys apart. */
   readonly hint: string;
   readonly createdAt: number;
   readonly expiresAt: number | null;
   readonly revokedAt: number | null;
-  /** Endpoints, public model names and client addresses that the key is limited to; null is no limit. */
+  /** Endpoints, public model names and client addresses that the key may use; null means all. */
   readonly scopes: readonly string[] | null;
   readonly models: readonly string[] | null;
   readonly addresses: readonly string[] | null;
-  /** The key's own limits, beside those of its account. */
+  /** The key's own limits, in addition to those of its account. */
   readonly limits: LimitSet | null;
   /** What the key may spend, at most one for each period. */
   readonly budgets: readonly KeyBudget[] | null;
@@ -88,7 +88,7 @@ export class KeyRing {
 
   /**
    * @param keys what the store holds.
-   * @param onChange told of each key that is known, and of each change of one, here or by another relay.
+   * @param onChange gets each key that becomes known, and each change of a key, by this relay or another one.
    */
   constructor(store: KeyStore, keys: readonly KeyRecord[], onChange: (key: KeyRecord) => void = () => undefined) {
     this.#store = store;
@@ -96,7 +96,7 @@ export class KeyRing {
     this.learn(keys);
   }
 
-  /** Replaces what is known by what the store holds now. */
+  /** Replaces everything known here by the present content of the store. */
   learn(keys: readonly KeyRecord[]): void {
     for (const key of keys) this.#keep(key);
   }
@@ -130,7 +130,7 @@ export class KeyRing {
     return [...this.#byHash.values()].find((key) => key.id === id);
   }
 
-  /** A key as it is known now. */
+  /** The present state of a key. */
   latest(key: KeyRecord): KeyRecord {
     return this.#byHash.get(Buffer.from(key.sha256).toString("base64")) ?? key;
   }

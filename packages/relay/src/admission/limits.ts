@@ -1,7 +1,7 @@
 /**
- * Limits of tiers, counted in the memory of this one process: two relays side by side let in twice as much. What is counted goes by
- * the names of accounts, keys and models; the limits themselves come with each question, from the configuration of the request that
- * asks, so that counts outlive a change of the configuration.
+ * Limits of tiers, counted in the memory of this one process: two relays side by side let in twice as much. Counts belong to the names
+ * of accounts, keys and models. The limits themselves come with each request, from its configuration, so that counts outlive a change
+ * of the configuration.
  */
 import { admit, LimitUse, standingOf } from "@millrace/policy/limit";
 import type { LimitClaim, LimitGrant, LimitRefusal, LimitScope, LimitSet, LimitStanding } from "@millrace/policy/limit";
@@ -10,7 +10,7 @@ import { tierIn } from "./tiers.ts";
 
 /** Whose limits a request is under. */
 export interface LimitedParty {
-  /** The tiers of the request's configuration; null where it has none. */
+  /** The tiers of the request's configuration; null if it has none. */
   readonly tiers: LimitsConfig | null;
   readonly accountId: string;
   /** The account's own tier; null is the default one. */
@@ -35,7 +35,7 @@ export interface LimitAsk extends LimitedParty {
 /** Why a request may not enter. `name` is for people: `account rpm`, `key in_flight`. */
 export type EntryRefusal =
   | ({ readonly kind: "limit"; readonly name: string } & Pick<LimitRefusal, "dimension" | "limit" | "waitMs">)
-  /** The account's tier is not among those configured, and no default stands in. */
+  /** The configuration does not have the account's tier, and has no default tier. */
   | { readonly kind: "tier_unknown" }
   /** The limiter already counts as many subjects as it may keep. */
   | { readonly kind: "crowded" };
@@ -126,7 +126,7 @@ export class Limiter {
     return { ok: false, refused: { kind: "limit", name: `${scope} ${dimension}`, dimension, limit, waitMs } };
   }
 
-  /** What is left, of the model's own limits too where one is named. Null values where nothing is limited. */
+  /** What is left of the limits, and of the model's own limits if a model is named. A value is null if nothing limits it. */
   standing(party: LimitedParty & { readonly model?: string }, nowMs: number): LimitStanding {
     const tier = tierIn(party.tiers, party.tier);
     const { model } = party;
@@ -149,7 +149,7 @@ export class Limiter {
     return this.#uses.size;
   }
 
-  /** For metrics, and the moment to forget what is idle. */
+  /** Counts for metrics; also forgets idle subjects. */
   report(): LimiterReport {
     const nowMs = this.#clock();
     this.#renew(nowMs);
@@ -192,7 +192,7 @@ export class Limiter {
     this.#sweepUpTo(SWEPT_AT_ONCE, nowMs);
   }
 
-  /** Renews the leases of owners that live; the others run out. Nothing reads the leases in between, so no timer is needed. */
+  /** Renews the leases of living owners; the others run out. Nothing reads the leases in between, so this needs no timer. */
   #renew(nowMs: number): void {
     this.#renewAtMs = nowMs + this.#leaseMs / 3;
     for (const held of this.#held) {

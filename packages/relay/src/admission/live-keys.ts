@@ -1,10 +1,10 @@
-/** Which keys are not revoked, by account: those who could call. */
+/** The keys of each account that are not revoked, and so could call. */
 import type { KeyRecord } from "./keys.ts";
 
 export class LiveKeys {
   readonly #byAccount = new Map<string, Set<string>>();
 
-  /** Takes note of a key as it is now. */
+  /** Notes the present state of a key. */
   note({ id, accountId, revokedAt }: KeyRecord): void {
     const keys = this.#byAccount.get(accountId) ?? new Set();
     if (revokedAt === null) keys.add(id);

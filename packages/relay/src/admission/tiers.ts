@@ -5,7 +5,7 @@ const UNLIMITED: Tier = { limits: {}, models: null, perModel: new Map() };
 
 /**
  * @param name the account's own tier; null is the default one.
- * @returns null when there is no such tier and no default; an account without a tier and without a default is not limited.
+ * @returns null if there is neither such a tier nor a default; without a tier and a default the relay does not limit an account.
  */
 export function tierIn(limits: LimitsConfig | null, name: string | null): Tier | null {
   if (limits === null) return UNLIMITED;

@@ -6,7 +6,7 @@ const CALL_MS = 30_000;
 /** It is unknown whether the relay did what it was asked. */
 export class Unconfirmed extends Error {}
 
-/** @returns the parsed answer. @throws with a sentence that says what to do, the relay's own where it refuses. */
+/** @returns the parsed answer. @throws with a sentence that says what to do; if the relay refuses, with the relay's own sentence. */
 export async function adminCall(
   url: string,
   token: string,

@@ -25,7 +25,7 @@ export class Progress {
     this.#isShown = true;
   }
 
-  /** Clears the terminal's line for what is printed next. */
+  /** Clears the terminal's line for the next output. */
   end(): void {
     if (this.#isShown && this.#out.isTTY) this.#out.write("\r\u001B[K");
   }

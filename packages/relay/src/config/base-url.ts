@@ -1,8 +1,8 @@
-/** Addresses of upstreams: what is allowed, and what an address tells about its owner. */
+/** Addresses of upstreams: which are allowed, and what an address says about its owner. */
 import { presetOfHost } from "../provider/catalogue.ts";
 import type { Preset } from "../provider/preset.ts";
 
-/** Says what is wrong with a base URL, worded to follow its name; never repeats it, it may hold a password. */
+/** Says what is wrong with a base URL, worded to follow its name. Never repeats the URL, because it may have a password in it. */
 export function baseUrlFault(text: string): string | null {
   if (/\s/.test(text)) return "holds white space";
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return "must be an address such as https://api.example.com/v1";

@@ -15,7 +15,7 @@ export interface Timeouts {
   readonly totalMs: number;
 }
 
-/** What becomes of an upstream call whose client has left. */
+/** What the relay does with an upstream call whose client has left. */
 export type OnDisconnect = { readonly mode: "abort" } | { readonly mode: "drain"; readonly forMs: number; readonly bytesMax: number };
 
 /** One destination: provider (dialect) + address + secret. */
@@ -35,7 +35,7 @@ export interface Upstream {
   /** Part of them that is kept for accounts, then keys, below their fair share; from 0 to 1. */
   readonly reservedShare: number;
   readonly onDisconnect: OnDisconnect;
-  /** An event that is no JSON object ends the stream (`fail`) or is left out and counted (`skip`). */
+  /** What the relay does with an event that is not a JSON object: `fail` ends the stream, `skip` leaves the event out and counts it. */
   readonly malformed: "fail" | "skip";
   /** Takes `stream_options.include_usage`, so that a stream's usage can be asked for. */
   readonly usageInStream: boolean;
@@ -55,7 +55,7 @@ export interface Model {
   readonly name: string;
   /** In fallback order, at least one. */
   readonly routes: readonly ModelRoute[];
-  /** The most tokens an answer of this model has; what a request that says no maximum is held for. */
+  /** The most tokens that an answer of this model can have. If a request gives no maximum, its hold covers this many. */
   readonly outputTokensMax?: number;
   /** `sliding`: money for streamed answers is set aside piece by piece; else, and by default, all of it at the start. */
   readonly hold?: "full" | "sliding";
@@ -76,7 +76,7 @@ export interface Tier {
   readonly limits: LimitSet;
   /** Public models that its accounts may use; null is all. */
   readonly models: readonly string[] | null;
-  /** Of one model within each account, beside the account's own. */
+  /** Limits of one model within each account, in addition to the account's own. */
   readonly perModel: ReadonlyMap<string, LimitSet>;
 }
 
@@ -86,17 +86,17 @@ export interface LimitsConfig {
   readonly defaultTier: string | null;
 }
 
-/** Where the relay keeps its books. */
+/** The database in which the relay keeps its books. */
 export type DatabaseConfig =
   | { readonly kind: "sqlite"; readonly path: string }
-  /** `postgres://user:password@host:port/name`; holds a secret. */
+  /** `postgres://user:password@host:port/name`. It has a secret in it. */
   | { readonly kind: "postgres"; readonly url: string };
 
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDir: string;
   readonly database: DatabaseConfig;
-  /** `power`: what is answered survives a power cut, too; `process`: it survives the death of the process. */
+  /** What every answered request survives. `process`: the death of the process; `power`: a power cut, too. */
   readonly durability: "process" | "power";
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly models: ReadonlyMap<string, Model>;
@@ -125,7 +125,7 @@ export interface Config {
   readonly trustedProxies?: readonly string[];
   readonly sizes: { readonly requestBytesMax: number; readonly answerBytesMax: number };
   readonly shutdown: { readonly delayMs: number; readonly drainMs: number };
-  /** True when no upstream is configured and the built-in simulator stands in as `demo`. */
+  /** True if no upstream is configured and the built-in simulator answers as `demo`. */
   readonly isDemo: boolean;
   /** Sentences about things that are odd but legal (a suspicious key, an unused variable). Never hold a secret. */
   readonly warnings: readonly string[];

@@ -56,7 +56,7 @@ export async function loadConfig(request: LoadRequest): Promise<ConfigResult> {
   return unpriced.length > 0 ? { ok: false, mistakes: unpriced } : { ok: true, config };
 }
 
-/** One mistake a line, for people. */
+/** One line for each mistake, for people. */
 export function formatMistakes(mistakes: readonly ConfigMistake[]): string {
   return mistakes.map(({ place, message }) => `${place}: ${message}`).join("\n");
 }

@@ -7,7 +7,7 @@ import type { Routing } from "./model-table.ts";
 /** A list of costs to be read. */
 export interface PriceList {
   readonly file: string;
-  /** Where the configuration names it. */
+  /** The place in the configuration that names it. */
   readonly place: string;
 }
 
@@ -15,7 +15,7 @@ export interface Pricing extends PriceSources {
   readonly lists: readonly PriceList[];
   /** The owner says something about what accounts pay, so that a model without a price is worth a warning. */
   readonly isTold: boolean;
-  /** Where the owner says that a model without a price is a mistake, or null. */
+  /** The place where the owner says that a model without a price is a mistake, or null. */
   readonly refusedAt: string | null;
 }
 
@@ -38,7 +38,7 @@ export function pricingWarnings({ isTold, refusedAt }: Pricing, routing: Routing
   return names === null ? [] : [`No price is known for ${names}. Metered accounts cannot use a model without a price.`];
 }
 
-/** The same as a mistake, where the owner wants every model to have a price. */
+/** The same as a mistake, if the owner wants every model to have a price. */
 export function pricingMistakes({ refusedAt }: Pricing, routing: Routing, book: PriceBook): ConfigMistake[] {
   const names = refusedAt === null ? null : namesWithoutPrice(routing, book);
   if (refusedAt === null || names === null) return [];

@@ -25,13 +25,13 @@ const DURATION_MS_MAX = DAY_MS;
 
 const SIZE_BYTES_MAX = 4 * 1024 ** 3;
 
-/** Milliseconds, or null when the text is no duration of at most a day. */
+/** Milliseconds, or null if the text is not a duration of at most a day. */
 export function parseDuration(text: string): number | null {
   const ms = DURATION_PATTERN.test(text) ? scale(text, DURATION_UNITS) : null;
   return ms !== null && ms <= DURATION_MS_MAX ? ms : null;
 }
 
-/** Bytes, or null when the text is no size from one byte to 4 GiB. */
+/** Bytes, or null if the text is not a size from one byte to 4 GiB. */
 export function parseSize(text: string): number | null {
   const bytes = SIZE_PATTERN.test(text) ? scale(text, SIZE_UNITS) : null;
   return bytes !== null && bytes > 0 && bytes <= SIZE_BYTES_MAX ? bytes : null;

@@ -1,14 +1,14 @@
-/** Revisions: the numbers of configurations. What is stored of one is a hash of what it decides, and never a secret. */
+/** Revisions: the numbers of configurations. The relay stores a hash of what a configuration decides, and never a secret. */
 import { createHash } from "node:crypto";
 import { CAPACITY } from "./capacity.ts";
 import type { Config } from "./config.ts";
 
-/** Where the content of a configuration comes from. `api` and `command` are kept for those that are not read from files. */
+/** Where the content of a configuration comes from. `api` and `command` are reserved for configurations that do not come from files. */
 export type RevisionSource = "file" | "environment" | "api" | "command";
 
 /** Why a configuration is loaded. */
 export interface RevisionCause {
-  /** Id of a member, `owner`, or `relay` where it was noticed by the relay itself. */
+  /** Id of a member, `owner`, or `relay` if the relay noticed the change itself. */
   readonly author: string;
   readonly reason: string;
 }
@@ -22,16 +22,16 @@ export interface NewRevision extends RevisionCause {
   readonly contentHash: string;
 }
 
-/** Numbers configurations. The adapter stands in `store/revision-store.ts`. */
+/** Numbers configurations. The adapter is in `store/revision-store.ts`. */
 export interface RevisionStore {
   /**
-   * The number of a configuration: that of the newest one where it has the same content, else the next. A number is of one content
-   * for good, over restarts and over all relays on a database. Rejects when the database does not answer.
+   * The number of a configuration: the newest number if the newest configuration has the same content, else the next number. A number
+   * belongs to one content for good, over restarts and over all relays on a database. Rejects if the database does not answer.
    */
   numberOf(revision: NewRevision): Promise<number>;
 }
 
-/** What is stored of a configuration that is loaded now. */
+/** The part of a newly loaded configuration that the relay stores. */
 export function newRevision(config: Config, source: RevisionSource, { author, reason }: RevisionCause): NewRevision {
   return { at: Date.now(), author, source, reason, contentHash: contentHash(config) };
 }

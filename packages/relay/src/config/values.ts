@@ -19,7 +19,7 @@ export function parseHost(text: string): Parsed<string> {
   return /^[\w.:%-]+$/.test(host) ? { value: host } : { fault: "must be a host name or an address, without scheme and port" };
 }
 
-/** `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/NAME`. What is wrong with it never repeats it. */
+/** `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/NAME`. A fault never repeats the text. */
 export function parseDatabase(text: string): Parsed<DatabaseConfig> {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
   if (scheme === "postgres" || scheme === "postgresql") {

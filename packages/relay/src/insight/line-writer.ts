@@ -14,7 +14,7 @@ export class LineWriter {
   readonly #fd: number;
   #waiting: string[] = [];
   #waitingChars = 0;
-  /** What is being written, less what is. */
+  /** Bytes of the write under way that are not written yet. */
   #batch: Buffer | null = null;
   #whenIdle: (() => void)[] = [];
 

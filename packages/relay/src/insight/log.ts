@@ -11,7 +11,7 @@ export interface Log {
   refusal(requestId: string, status: number, code: string): void;
   info(message: string): void;
   trouble(message: string): void;
-  /** Writes out what is buffered, within a second; for the end of the process. */
+  /** Writes out the buffered lines, within a second; for the end of the process. */
   flush(): Promise<void>;
 }
 

@@ -35,7 +35,7 @@ export interface RequestFile {
   /** Null while the request runs, or if the process that served it has just died. */
   readonly request: StoredRequest | null;
   readonly attempts: readonly StoredAttempt[];
-  /** Null where no money was set aside. */
+  /** Null if no money was set aside. */
   readonly receipt: LedgerReceipt | null;
   /** JSON of the price's version, or null. */
   readonly price: string | null;
@@ -43,6 +43,6 @@ export interface RequestFile {
 
 /** Finds requests again. Adapters live in `store/`. */
 export interface RequestFiles {
-  /** Null when there is no such request, or it is another account's. Rejects when the store does not answer. */
+  /** Null if there is no such request, or if it belongs to another account. Rejects if the store does not answer. */
   requestFile(id: string, accountId: string): Promise<RequestFile | null>;
 }

@@ -42,7 +42,7 @@ interface EndView extends ReturnType<typeof endpointNames> {
   revision: number | null;
 }
 
-/** What was asked for, and how it ended. */
+/** What the client asked for, and how the request ended. */
 export function shownEnd(request: StoredRequest): EndView {
   return {
     ...endpointNames(request.endpoint),

@@ -24,7 +24,7 @@ export const END_REASONS = [
 
 export type EndReason = (typeof END_REASONS)[number];
 
-/** What was unusual about a request that was answered nevertheless. A closed list; each has a line in the documentation. */
+/** What was unusual about a request that the relay answered nevertheless. A closed list; the documentation has a line for each. */
 export const MARKS = ["missing_done", "missing_finish_reason", "malformed_skipped", "mended", "redacted", "unpriced", "recovered"] as const;
 
 export type Mark = (typeof MARKS)[number];
@@ -55,13 +55,13 @@ export interface RequestRow {
   readonly costNanos: string | null;
   readonly events: number;
   readonly bytesOut: number;
-  /** Times in milliseconds; null where the moment never came. */
+  /** Times in milliseconds; null if the moment never came. */
   readonly ttftMs: number | null;
   readonly itlMeanMs: number | null;
   readonly itlMaxMs: number | null;
   readonly overheadMs: number | null;
   readonly durationMs: number;
-  /** Number of the configuration that decided everything about it; null where that is not known any more. */
+  /** Number of the configuration that decided everything about the request; null if nobody knows it any more. */
   readonly revision: number | null;
   readonly attempts: readonly AttemptRow[];
 }
@@ -88,10 +88,10 @@ const UNANSWERED = {
   attempts: [],
 } as const satisfies Partial<RequestRow>;
 
-/** What is known of every request, and optionally more. */
+/** The facts that every request has, and optional ones. */
 type RowFacts = Omit<RequestRow, keyof typeof UNANSWERED> & Partial<RequestRow>;
 
-/** The row of a request from what is known of it. Fields that are left out are those of a request that no upstream saw. */
+/** The row of a request, from the known facts. The fields left out get the values of a request that no upstream saw. */
 export function requestRow(facts: RowFacts): RequestRow {
   return { ...UNANSWERED, ...facts };
 }
@@ -115,7 +115,7 @@ export interface AttemptRow {
 /** How a request's hold ends; it is stored together with the request's row. */
 export type Ending = OperationOf<"settle"> | OperationOf<"void">;
 
-/** Where a row is stored when `record` returns. */
+/** Where the row is when `record` has resolved. */
 export type Recorded =
   /** Stored, and the hold with it. */
   | { readonly isStored: true; readonly chargedNanos: bigint | null; readonly writtenOffNanos: bigint }
@@ -125,11 +125,11 @@ export type Recorded =
 /** Keeps rows. Adapters live in `store/`. */
 export interface RowStore {
   /**
-   * Resolves once the row, and how its hold ends, survives the death of this process; rejects when neither the database
-   * nor the spool could take it.
+   * Resolves when the row and the end of its hold would survive the death of this process. Rejects if neither the database nor
+   * the spool could take them.
    */
   record(row: RequestRow, ending?: Ending): Promise<Recorded>;
-  /** False when so many rows wait that no new request may start. */
+  /** False if too many rows wait for a new request to start. */
   readonly hasRoom: boolean;
   readonly waiting: number;
 }

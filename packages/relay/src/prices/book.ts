@@ -51,7 +51,7 @@ export function buildPriceBook(upstreams: Iterable<PricedUpstream>, sources: Pri
   return { prices: sources.prices, costs, derived: sources.markupPpm === null ? new Map() : deriveAll(costs, sources.markupPpm) };
 }
 
-/** What an account pays for a model at an instant (Unix milliseconds), or null: metered accounts are refused it. */
+/** What an account pays for a model at an instant (Unix milliseconds). If null, the relay refuses the model to metered accounts. */
 export function priceFor(book: PriceBook, model: PricedModel, instantMs: number): PriceAt | null {
   const own = priceIn(book.prices.get(model.name) ?? [], instantMs);
   const [first] = model.routes;
@@ -59,7 +59,7 @@ export function priceFor(book: PriceBook, model: PricedModel, instantMs: number)
   return priceIn(book.derived.get(first.upstream)?.get(first.model) ?? [], instantMs);
 }
 
-/** What the owner pays an upstream, or null if no source says it. `model` is the name the upstream knows. */
+/** What the owner pays an upstream, or null if no source has it. `model` is the upstream's own name. */
 export function costFor(book: PriceBook, upstream: string, model: string, instantMs: number): PriceAt | null {
   return priceIn(book.costs.get(upstream)?.get(model) ?? [], instantMs);
 }
@@ -88,7 +88,7 @@ function deriveAll(costs: ByUpstream, ppm: bigint): ByUpstream {
   return new Map([...costs].map(([upstream, models]) => [upstream, ofModels(models)]));
 }
 
-/** The fee of a request is marked up here, once, since the formula adds it without. */
+/** Marks up the fee of a request here, once, because the formula adds the fee without a markup. */
 function withMarkup({ id, ...version }: PriceVersion, ppm: bigint): PriceVersion {
   const perRequestNanos = nanos(roundUp(version.perRequestNanos * ppm * 1000n));
   return withId(id.slice(0, id.indexOf("@")), { ...version, perRequestNanos, markupPpm: ppm });

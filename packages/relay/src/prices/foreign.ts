@@ -13,7 +13,7 @@ export interface ForeignRow {
 
 export type WrittenVersion = Readonly<Record<string, unknown>>;
 
-/** A part of the list that was left out, and why. */
+/** A part of the list that the reader left out, and why. */
 export interface ImportFinding {
   /** `provider/model`, or empty when the whole text is meant. */
   readonly name: string;

@@ -22,7 +22,7 @@ export interface Import {
   readonly findings: readonly ImportFinding[];
 }
 
-/** Reads either form; the text itself tells which. Never throws. */
+/** Reads either form, which it recognises by the text itself. Never throws. */
 export function importPrices(text: string): Import {
   const data = parseKeepingNumbers(text, (source) => new NumberText(source));
   if (data === undefined) return { rows: [], findings: [{ name: "", reason: "is not valid JSON" }] };

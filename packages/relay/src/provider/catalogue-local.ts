@@ -1,4 +1,4 @@
-/** Servers that people run themselves. They want no key; `<NAME>_BASE_URL` alone makes one an upstream. */
+/** Servers that people run themselves. They need no key; `<NAME>_BASE_URL` alone makes an upstream. */
 import type { Prefill, PresetRow } from "./preset.ts";
 
 function local(name: string, port: number, prefill: Prefill, keepAliveComments = false): PresetRow {

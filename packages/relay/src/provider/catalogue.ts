@@ -1,4 +1,4 @@
-/** The presets: what is known about providers before anything is configured. Pure data, and look-ups in it. */
+/** The presets: what the relay knows about providers before anything is configured. Pure data, and look-ups in it. */
 import { HOSTED } from "./catalogue-hosted.ts";
 import { LOCAL } from "./catalogue-local.ts";
 import type { Preset } from "./preset.ts";

@@ -155,7 +155,7 @@ function isEmpty(value: unknown): boolean {
   return isObject(value) && Object.keys(value).length === 0;
 }
 
-/** Usage of the OpenAI family; DeepSeek's cache counts are read as cached input. Null when there is none. */
+/** Usage of the OpenAI family; DeepSeek's cache counts become cached input. Null if there is no usage. */
 function readUsage(value: unknown): Usage | null {
   if (!isObject(value)) return null;
   const input = count(value["prompt_tokens"]);

@@ -24,7 +24,7 @@ export interface Preset {
   readonly provider: DialectName;
   /** Empty when only the owner can know it. */
   readonly baseUrl: string;
-  /** `DEEPSEEK` stands for `DEEPSEEK_API_KEY` and `DEEPSEEK_BASE_URL`. */
+  /** `DEEPSEEK` means the variables `DEEPSEEK_API_KEY` and `DEEPSEEK_BASE_URL`. */
   readonly env: string;
   /** A base URL on one of these hosts is this preset, whatever its upstream is called. */
   readonly hosts: readonly string[];

@@ -19,9 +19,9 @@ export interface ClientRequest {
   readonly wantsUsage: boolean;
   /** Choices that the answer will have, over all prompts. */
   readonly choices: number;
-  /** Answers that the upstream may make, and bill, for them. */
+  /** Number of answers that the upstream may make, and bill, for them. */
   readonly answersMax: number;
-  /** The larger one of `max_completion_tokens` and `max_tokens`; null where the client says neither. */
+  /** The larger one of `max_completion_tokens` and `max_tokens`; null if the client says neither. */
   readonly outputTokensMax: number | null;
   /** Relays of this kind that the request has passed through, this one included. */
   readonly hops: number;
@@ -59,9 +59,9 @@ export interface Usage {
 export interface EventFacts {
   /** The upstream's own error, in-band. */
   readonly error: UpstreamError | null;
-  /** Whether a reader would miss this event if it were lost. A role alone is no content. */
+  /** Whether a reader would miss this event if it were lost. A role alone is not content. */
   readonly hasContent: boolean;
-  /** Text increments, for the estimate where usage never comes. */
+  /** Text increments, for the estimate if usage never comes. */
   readonly text: string;
   /** Index and reason of every choice that finished with this event. */
   readonly finished: readonly FinishedChoice[];
@@ -86,10 +86,10 @@ export interface UpstreamError {
 }
 
 /**
- * How an attempt failed before content, and so what comes next.
- * - `caller`: the request itself is at fault; the answer passes to the client and nothing else is tried.
- * - `throttled`: the upstream asks for patience. - `credential`: our secret or our account there is refused.
- * - the others: the next upstream.
+ * How an attempt failed before content, which decides what the relay does next.
+ * - `caller`: the request itself is at fault; the relay passes the answer to the client and tries nothing else.
+ * - `throttled`: the upstream asks for patience. - `credential`: the upstream refuses our secret or our account there.
+ * - the others: the relay tries the next upstream.
  */
 export type FailureKind = "caller" | "throttled" | "credential" | "model" | "redirect" | "timeout" | "connect" | "failed";
 

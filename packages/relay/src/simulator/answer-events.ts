@@ -16,7 +16,7 @@ interface Voice {
   isLimited: boolean;
 }
 
-/** What the chunks of one answer share, and what was said so far. */
+/** What the chunks of one answer share, and the text sent so far. */
 interface Telling {
   readonly plan: AnswerPlan;
   readonly head: string;
@@ -57,7 +57,7 @@ function startVoice(plan: AnswerPlan, choice: number): Voice {
   return voice;
 }
 
-/** Lets the choices speak in turn until all have ended. The first delta comes without a beat of its own. */
+/** Sends deltas of the choices in turn until all have ended. The first delta does not wait for a beat. */
 function* speak(telling: Telling, voices: readonly Voice[]): Generator<StreamItem> {
   for (const voice of voices) yield* roleChunk(telling, voice);
   for (let isFirst = true; voices.some((voice) => voice.next !== undefined);) {
@@ -92,7 +92,7 @@ function deltaChunk(telling: Telling, voice: Voice, piece: Piece): StreamItem {
   return chunk(telling, voice.choice, delta, "null");
 }
 
-/** With a stamp in front, the text keeps the size that it was padded to, where it has room for a stamp. */
+/** Puts a stamp in front of a text. If the text has room for it, the text keeps the size to which it was padded. */
 function stamped(plan: AnswerPlan, piece: Piece): Piece {
   const { stampSendTime, eventBytes } = plan.scenario;
   if (!stampSendTime || piece.kind !== "content") return piece;

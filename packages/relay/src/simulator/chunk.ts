@@ -16,13 +16,13 @@ export function choiceJson(plan: AnswerPlan, choice: number, text: string, finis
   return `"choices":[{"index":${choice},${said},"logprobs":null,"finish_reason":${finish}}]`;
 }
 
-/** The delta of a piece as JSON; with `role` it also says who speaks. For the old endpoint it is the text alone. */
+/** The delta of a piece as JSON, with the role if `role` is given. For the old endpoint it is only the text. */
 export function deltaJson(plan: AnswerPlan, piece: Piece, role: boolean): string {
   if (plan.endpoint === "completions") return JSON.stringify("text" in piece ? piece.text : "");
   return `{${role ? '"role":"assistant",' : ""}${deltaFields(plan, piece)}}`;
 }
 
-/** The delta that opens a choice with the role alone. */
+/** The delta that opens a choice, with only the role. */
 export function roleDeltaJson(plan: AnswerPlan): string {
   if (speaksReasoningContent(plan)) return '{"role":"assistant","content":null,"reasoning_content":""}';
   return '{"role":"assistant","content":"","refusal":null}';

@@ -27,8 +27,8 @@ interface Reading {
 }
 
 /**
- * Starts the simulator for the command line and prints its one line. Wrong arguments are told all at once and
- * nothing is started; a port that is taken throws, as listening does.
+ * Starts the simulator for the command line and prints its one line. If arguments are wrong, it reports all of them and
+ * starts nothing. It throws if the port is taken, as listening does.
  */
 export async function runSimulate(args: SimulateArgs, print: (line: string) => void = console.log): Promise<SimulateResult> {
   const reading = readArgs(args);

@@ -1,4 +1,4 @@
-/** Without any provider key the product still answers: the simulator stands in as upstream `demo`. */
+/** Without any provider key the relay still answers: the simulator takes the place of an upstream, as `demo`. */
 import { RESERVED_SHARE } from "@millrace/policy/fair-share";
 import type { PriceHistory } from "@millrace/policy/price";
 import { readWrittenPrice } from "@millrace/policy/price-written";
@@ -21,7 +21,7 @@ const PRICES = demoPrices({ input: "0.15", cached_input: "0.015", output: "0.60"
 /** What the simulator's tokens cost the operator. */
 const COSTS = demoPrices({ input: "0", cached_input: "0", output: "0" });
 
-/** The simulator that stands in. */
+/** The simulator that answers as `demo`. */
 export function startDemo(): Promise<Simulator> {
   return startSimulator({ scenario: DEMO_SCENARIO });
 }

@@ -7,7 +7,7 @@ const UNIT_BYTES: Readonly<Record<string, number>> = {
   mb: 1_048_576,
 };
 
-/** Reads `80ms`, `2s`, `1.5s` or `1m` as milliseconds; undefined when it is none of these. */
+/** Reads `80ms`, `2s`, `1.5s` or `1m` as milliseconds; undefined for any other text. */
 export function parseDurationMs(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text);
   const unit = UNIT_MS[match?.[2] ?? ""];
@@ -20,7 +20,7 @@ export function parseRatePerSecond(text: string): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
-/** Reads `1200`, `40kb` or `100mb` as bytes; undefined when it is none of these. */
+/** Reads `1200`, `40kb` or `100mb` as bytes; undefined for any other text. */
 export function parseByteCount(text: string): number | undefined {
   const match = /^(\d{1,12})(kb?|mb?|)$/i.exec(text);
   const unit = UNIT_BYTES[match?.[2]?.toLowerCase() ?? "?"];

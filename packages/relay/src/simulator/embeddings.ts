@@ -6,7 +6,7 @@ import { promptTokens } from "./prompt.ts";
 const DIMENSIONS = 64;
 const DIMENSIONS_MAX = 8192;
 
-/** The answer of `/v1/embeddings`: unit vectors that depend on the seed and the input alone. */
+/** The answer of `/v1/embeddings`: unit vectors that depend only on the seed and the input. */
 export function embeddingsAnswer(body: JsonObject, seed: number): string {
   const dimensions = Math.min(asNumber(body["dimensions"]) ?? DIMENSIONS, DIMENSIONS_MAX);
   const isBase64 = body["encoding_format"] === "base64";

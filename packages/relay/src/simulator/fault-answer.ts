@@ -73,7 +73,7 @@ async function answerStatus(exchange: SimulatedExchange, fault: FaultOf<"status"
   await deliverBody(exchange, fault.status, contentType, body, retryAfter(fault.retryAfterMs));
 }
 
-/** `retry-after` knows whole seconds only; a shorter time is told exactly in the header that the SDKs read too. */
+/** `retry-after` has whole seconds only; a second header, which SDKs read too, has the exact time. */
 function retryAfter(ms: number | undefined): Record<string, string> {
   if (ms === undefined) return {};
   const seconds = String(Math.ceil(ms / 1000));

@@ -36,7 +36,7 @@ export function faultyScenario(fault: Fault | null, scenario: Scenario): Scenari
     case "no-finish":
       return { ...scenario, finishReason: null };
     case "tiny-chunks":
-      // Each event is at least so long, hence there are at least as many chunks as asked.
+      // Each event has at least this many bytes, so there are at least as many chunks as asked for.
       return {
         ...scenario,
         text: null,

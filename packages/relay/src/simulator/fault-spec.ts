@@ -3,11 +3,11 @@ import type { ErrorBodyShape, ErrorEventShape, Fault, FaultRule, PlainFaultKind 
 
 export type FaultSpecResult = { readonly ok: FaultRule } | { readonly error: string };
 
-/** Makes a fault of the text after `=` (undefined when there is none); undefined when that text is wrong. */
+/** Makes a fault from the text after `=` (undefined if there is none). Returns undefined if that text is wrong. */
 type Reader = (value: string | undefined) => Fault | undefined;
 
 interface Entry {
-  /** What may follow the name, for the message of a wrong spec. */
+  /** What may follow the name, for the message about a wrong spec. */
   readonly form: string;
   readonly read: Reader;
 }
@@ -119,7 +119,7 @@ export const FAULT_FORMS: readonly string[] = [...[...ENTRIES].map(([name, entry
 
 /**
  * Reads `name[=value][@share]`, e.g. `cut=1200@5%`, `429=2s` or `503`. Without a share every request meets the
- * fault. A wrong spec gets a sentence that says what is allowed.
+ * fault. For a wrong spec it returns a sentence that says what is allowed.
  */
 export function parseFaultSpec(text: string): FaultSpecResult {
   const match = /^([a-z0-9-]+)(?:=(.*?))?(?:@(\d+(?:\.\d+)?%?))?$/.exec(text.trim());

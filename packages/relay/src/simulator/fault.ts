@@ -14,9 +14,9 @@ export type PlainFaultKind =
   | "hang"
   /** Headers are sent, never an event. */
   | "hang-headers"
-  /** Bytes that are no HTTP. */
+  /** Bytes that are not HTTP. */
   | "garbage"
-  /** One line that never ends, as fast as it is read. */
+  /** One line that never ends, as fast as the client reads it. */
   | "endless-line"
   /** Good events that never end, at the scenario's rate. */
   | "endless-stream"
@@ -53,7 +53,7 @@ export type PlainFaultKind =
   | "empty-data"
   /** `id` and `model` change in the middle of the stream. */
   | "id-change"
-  /** A text delta with bytes that are no UTF-8. */
+  /** A text delta with bytes that are not UTF-8. */
   | "bad-utf8";
 
 export type Fault =
@@ -64,20 +64,20 @@ export type Fault =
       readonly retryAfterMs?: number;
       readonly shape?: ErrorBodyShape;
     }
-  /** Nothing more after so many events; the connection stays open. */
+  /** Nothing more after this many events; the connection stays open. */
   | { readonly kind: "stall"; readonly events: number }
-  /** FIN after so many body bytes, the body unterminated. */
+  /** FIN after this many body bytes; the body has no end. */
   | { readonly kind: "cut"; readonly bytes: number }
-  /** RST after so many body bytes. */
+  /** RST after this many body bytes. */
   | { readonly kind: "rst"; readonly bytes: number }
-  /** Content-Length is larger than the body by so many bytes (default 100); then FIN. */
+  /** Content-Length is larger than the body by this many bytes (default 100); then FIN. */
   | { readonly kind: "short-length"; readonly missingBytes?: number }
   /** A body that only the end of the connection ends; with `cutAtBytes` it ends early and still looks whole. */
   | { readonly kind: "close-delimited"; readonly cutAtBytes?: number }
-  /** An event of broken JSON after so many good ones. */
+  /** An event of broken JSON after this many good events. */
   | { readonly kind: "garbage-event"; readonly afterEvents: number }
   | { readonly kind: "redirect"; readonly status: number; readonly location: string }
-  /** A small compressed body that inflates to so many bytes (default 100 MB). */
+  /** A small compressed body that inflates to this many bytes (default 100 MB). */
   | { readonly kind: "gzip-bomb"; readonly inflatedBytes?: number }
   /**
    * Request headers, the key included, come back in headers, Location, trailers and the text (200), in an
@@ -92,15 +92,15 @@ export type Fault =
   | { readonly kind: "error-200"; readonly shape?: "openai" | "string" }
   /** An HTML page; with a value the good body under that content type. */
   | { readonly kind: "wrong-type"; readonly contentType?: string }
-  /** A response header of so many bytes (default 40 KB). */
+  /** A response header of this many bytes (default 40 KB). */
   | { readonly kind: "big-header"; readonly bytes?: number }
   /** A forged response after the good one: in the same tick, or 50 ms later while the connection is idle. */
   | { readonly kind: "extra-bytes"; readonly when: "same-tick" | "idle" }
   /** The kept-alive connection is closed right after the answer, or when the next request arrives on it. */
   | { readonly kind: "close-idle"; readonly when: "after" | "reuse" }
-  /** At least so many HTTP chunks of one byte each (default 20,000). */
+  /** At least this many HTTP chunks of one byte each (default 20,000). */
   | { readonly kind: "tiny-chunks"; readonly count?: number }
-  /** The body ends only so long after `[DONE]`. */
+  /** The body ends only this many milliseconds after `[DONE]`. */
   | { readonly kind: "linger"; readonly ms: number };
 
 export type FaultKind = Fault["kind"];

@@ -26,12 +26,12 @@ export function frame(event: StreamEvent, framing: Framing, index: number): stri
   }
 }
 
-/** Event data never holds a line end (JSON escapes them), so every one in the frame is the frame's own. */
+/** Event data never has a line end in it (JSON escapes them), so every line end in the frame belongs to the frame. */
 function withLineEnd(text: string, end: string): string {
   return text.replaceAll("\n", end);
 }
 
-/** Splits JSON between its first two members, where a line end is white space. */
+/** Splits JSON between its first two members; a line end there is white space. */
 function twoLines(data: string): string {
   const at = data.indexOf('","') + 2;
   return at < 2 ? `data: ${data}\n` : `data: ${data.slice(0, at)}\ndata: ${data.slice(at)}\n`;

@@ -10,11 +10,11 @@ export type End = "clean" | "fin" | "rst";
 
 /** What the transport does to the body. */
 export interface BodyShape {
-  /** Ends the answer after so many body bytes. */
+  /** Ends the answer after this many body bytes. */
   readonly cut?: { readonly bytes: number; readonly end: End };
-  /** One byte at a time, so many milliseconds apart; 0 = one after the other. */
+  /** Sends one byte at a time, with this many milliseconds between bytes; 0 = without a wait. */
   readonly byteEveryMs?: number;
-  /** Each body byte as an HTTP chunk of its own, sent together. */
+  /** Makes each body byte an HTTP chunk of its own, and sends the chunks together. */
   readonly tinyChunks?: boolean;
   /** No length: the end of the connection is the end of the body. */
   readonly closeDelimited?: boolean;
@@ -24,8 +24,8 @@ export interface BodyShape {
 const TIMER_MS_MAX = 2_147_483_647;
 
 /**
- * Where one answer goes out. Holds the only wait of its request (a pause, a full socket or a hang), so that the
- * wait ends at once when the client or the simulator closes.
+ * Sends one answer. It owns the only wait of its request (a pause, a full socket or a hang), so that the wait ends at
+ * once when the client or the simulator closes.
  */
 export class Outlet {
   readonly seen: SeenRecord;
@@ -79,7 +79,7 @@ export class Outlet {
     if (!this.socket.write(bytes)) await this.#drained(this.socket);
   }
 
-  /** Waits until so many milliseconds after the request was read. */
+  /** Waits until this many milliseconds after the request was read. */
   sleepUntil(ms: number): Promise<void> | undefined {
     const left = this.#startedAt + ms - performance.now();
     return left <= 0 ? undefined : this.sleep(left);
@@ -130,7 +130,7 @@ export class Outlet {
 
   async #reset(): Promise<void> {
     while (this.socket.writableLength > 0 && !this.#isGone) await this.sleep(1);
-    // What is still under way inside the machine would be thrown away by the reset.
+    // A reset would throw away the bytes that are still under way inside the machine.
     await this.sleep(2);
     this.socket.resetAndDestroy();
   }

@@ -25,9 +25,9 @@ interface Gap {
 export type Framing = "lf" | "crlf" | "cr" | "bom" | "no-space" | "two-data-lines" | "ids" | "event-names" | "retry";
 
 /**
- * Where a stream carries its usage. `asked`: OpenAI, an own chunk when `include_usage` was sent. `finish`:
- * DeepSeek, on the finish chunk, unasked, with cache hit and miss. `both`: on the finish chunk, and an own chunk
- * when asked. `every-chunk`: cumulative. `x_groq`: inside that field of the finish chunk.
+ * Where a stream has its usage. `asked`: like OpenAI, in a chunk of its own if the request has `include_usage`. `finish`: like
+ * DeepSeek, in the finish chunk, always, with cache hits and misses. `both`: in the finish chunk, and in a chunk of its own if
+ * asked. `every-chunk`: cumulative. `x_groq`: inside that field of the finish chunk.
  */
 type UsageStyle = "asked" | "finish" | "both" | "every-chunk" | "x_groq" | "never";
 
@@ -67,7 +67,7 @@ export interface Scenario {
   readonly earlyHeaders: boolean;
   /** Number of text deltas of made-up words, or a range to draw it from; ignored when `text` is set. */
   readonly events: number | readonly [number, number] | null;
-  /** Pads each text delta to so many bytes. */
+  /** Pads each text delta to this many bytes. */
   readonly eventBytes: number;
   /** The exact answer; null = `events` made-up words, or else the demo sentence. */
   readonly text: string | null;
@@ -84,7 +84,7 @@ export interface Scenario {
   /** `usage: null` on the other chunks; null = as the style's provider does it. */
   readonly usageNull: boolean | null;
   readonly tokens: TokenCounts;
-  /** `undefined` = by what was said (`stop`, `length`, `tool_calls`); null = never sent. */
+  /** `undefined` = it follows from the answer (`stop`, `length`, `tool_calls`); null = never sent. */
   readonly finishReason: string | null | undefined;
   readonly done: boolean;
   readonly framing: Framing;

@@ -15,7 +15,7 @@ export interface SeenRequest {
   /** The first 256 KiB of the body. */
   readonly bodyText: string;
   readonly bodyBytes: number;
-  /** The parsed body; undefined when it is no JSON, or longer than 256 KiB and already answered. */
+  /** The parsed body; undefined if it is not JSON, or if it is longer than 256 KiB and already answered. */
   readonly json: unknown;
   readonly connectionId: number;
   readonly arrivedAt: number;

@@ -61,7 +61,7 @@ export interface Simulator {
   readonly port: number;
   readonly seen: readonly SeenRequest[];
   readonly counts: SimulatorCounts;
-  /** Replaces the scenario for requests that arrive from now on; what is not named is as by default. */
+  /** Replaces the scenario for requests that arrive from now on; fields that are left out have their default. */
   setScenario(scenario: Partial<Scenario>): void;
   /** Replaces the fault rules for requests that arrive from now on. */
   setFaults(faults: readonly FaultRule[]): void;

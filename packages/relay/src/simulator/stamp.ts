@@ -7,7 +7,7 @@ export function stampNow(): string {
 
 /**
  * The send time in nanoseconds in a stamped delta (or a whole event); compare with `process.hrtime.bigint()` of
- * any process on the same machine. Undefined when there is none.
+ * any process on the same machine. Undefined if there is no stamp.
  */
 export function readStamp(text: string): bigint | undefined {
   const digits = STAMP.exec(text)?.[1];

@@ -1,6 +1,6 @@
 import type { AnswerPlan } from "./answer-plan.ts";
 
-/** What was said so far, counted in deltas. */
+/** The text sent so far, counted in deltas. */
 export interface Said {
   readonly completion: number;
   readonly reasoning: number;

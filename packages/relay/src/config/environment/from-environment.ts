@@ -1,4 +1,4 @@
-/** The configuration that variables alone make. Pure: a record in, everything that follows from it out. */
+/** The configuration from variables alone. Pure: it takes a record and returns everything that follows from it. */
 import type { ConfigResult } from "../config.ts";
 import type { Variables } from "./dotenv.ts";
 import { FALLBACK_WORD, findUpstreams, upstreamName, type UpstreamsFound } from "./upstreams.ts";

@@ -1,4 +1,4 @@
-/** Upstreams that variables alone make: `<NAME>_API_KEY` and `<NAME>_BASE_URL`. */
+/** Upstreams from variables alone: `<NAME>_API_KEY` and `<NAME>_BASE_URL`. */
 import { genericPreset, presetOfVariables, presets } from "../../provider/catalogue.ts";
 import type { Preset } from "../../provider/preset.ts";
 import { baseUrlFault, isOpenToReaders, normaliseBaseUrl, presetOfUrl } from "../base-url.ts";
@@ -16,7 +16,7 @@ export interface UpstreamsFound {
   readonly placed: PlacedUpstream[];
   /** `<NAME>` of upstreams that were meant but lack something; each has a warning or a mistake. */
   readonly missing: string[];
-  /** Keys that are no placeholders but cannot be sent. They are mistakes if no upstream is left. */
+  /** Keys that are not placeholders but cannot be sent. They are mistakes if no upstream is left. */
   readonly faultyKeys: ConfigMistake[];
 }
 

@@ -1,4 +1,4 @@
-/** Checks that need more than one key. They look at data of any shape, so that they run beside the schema's own. */
+/** Checks that need more than one key. They accept data of any shape, so that they can run beside the schema's own checks. */
 import { asObject, isObject } from "@millrace/wire/json-values";
 import type { JsonObject } from "@millrace/wire/json-values";
 import { genericPreset, presetNamed } from "../../provider/catalogue.ts";
@@ -22,7 +22,7 @@ export interface Findings {
   readonly warnings: readonly Finding[];
 }
 
-/** `referring` holds the paths whose text came from the environment. */
+/** @param referring the paths whose text came from the environment. */
 export function crossCheck(data: unknown, referring: ReadonlySet<string>): Findings {
   const root = mapping(data);
   const upstreams = mapping(root["upstreams"]);

@@ -26,7 +26,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   BAD_SCALAR_START: "A value that begins with this character must be in quotation marks.",
 };
 
-/** Parses a text, or says where it is no YAML (of which JSON is a part). */
+/** Parses a YAML text (JSON is a part of YAML), or says where the text is not YAML. */
 export function parseFile(text: string, file: string): DocumentResult {
   const lines = new LineCounter();
   // `warn` would print keys, `silent` would drop a second document without a word.
@@ -103,7 +103,7 @@ function pairOf(node: Node | null, step: PropertyKey): { readonly key: unknown; 
   return node.items.find(({ key }) => isScalar(key) && keyText(key.value) === String(step));
 }
 
-/** A key as it is named in the data: `80:` is the key "80". */
+/** The name of a key in the data: `80:` is the key "80". */
 function keyText(value: unknown): string {
   if (typeof value === "string") return value;
   return value === null ? "" : JSON.stringify(value);

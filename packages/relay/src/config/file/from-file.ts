@@ -30,7 +30,7 @@ const DRAIN_MS = 30_000;
 
 const DRAIN_BYTES = 1024 ** 2;
 
-/** Reads a whole file; null when it holds mistakes, all of which are then in the notes. */
+/** Reads a whole file. Returns null if the file has mistakes; the notes then have all of them. */
 export function readConfigFile(text: string, file: string, variables: Variables, notes: Notes): FileReading | null {
   const parsed = parseFile(text, file);
   if ("mistakes" in parsed) {
@@ -47,7 +47,7 @@ function checkDocument(raw: FileDocument, variables: Variables, notes: Notes): F
   const result = checkShape(data);
   const findings = crossCheck(data, referring);
   const at = (path: Path, fault: string): ConfigMistake => mistakeAt(document, path, fault);
-  // At the place of a failed reference there is no text of the author, so a second complaint about it would mislead.
+  // A failed reference leaves no text of the author at its place, so a second complaint about that place would mislead.
   const failed = new Set(faults.map(({ path }) => pathId(path)));
   const issues = "issues" in result ? result.issues.filter((issue) => !failed.has(pathId(issue.path))) : [];
   const judged = issues.filter(({ code }) => code !== "unrecognized_keys").map((issue) => pathId(issue.path));

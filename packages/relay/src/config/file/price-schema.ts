@@ -1,4 +1,4 @@
-/** The shape of prices in a configuration file. What depends on more than one text is judged in `prices.ts`. */
+/** The shape of prices in a configuration file. `prices.ts` judges what depends on more than one text. */
 import { parseMarkup, parseRatio, SAME } from "@millrace/policy/price-written";
 import { parseDays, parseInstant, parseUtcRanges } from "@millrace/policy/price-times";
 import { calendarNames } from "@millrace/policy/calendar";

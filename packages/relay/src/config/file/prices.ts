@@ -1,4 +1,4 @@
-/** From the prices of a configuration file to histories for the price book, or to their faults. */
+/** Turns the prices of a configuration file into histories for the price book, or into their faults. */
 import { asObject, isObject } from "@millrace/wire/json-values";
 import type { JsonObject } from "@millrace/wire/json-values";
 import { NO_MARKUP_PPM, type PriceHistory } from "@millrace/policy/price";
@@ -27,7 +27,7 @@ function faultsAt(path: Path, written: JsonObject): PriceFault[] {
   return "faults" in read ? read.faults.map((one) => ({ path: [...path, ...one.path], fault: one.fault })) : [];
 }
 
-/** What a checked file says about prices. Its lists are named here and read elsewhere. */
+/** What a checked file says about prices. It names the lists; other code reads them. */
 export function pricingOf(shape: FileShape, document: FileDocument): Pricing {
   const { prices } = shape;
   const written = Object.entries(shape.models ?? {}).flatMap(([name, { price }]) => historyOf(name, `price:${name}`, price));

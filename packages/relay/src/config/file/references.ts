@@ -26,7 +26,7 @@ const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 const DEPTH_MAX = 32;
 
-/** Replaces every reference in every text of the data. Keys are left alone. */
+/** Replaces every reference in every text of the data, but not in keys. */
 export function expandReferences(data: unknown, variables: Variables): Expanded {
   const walk: Walk = { variables, faults: [], referring: new Set() };
   return { data: expand(data, [], walk), faults: walk.faults, referring: walk.referring };
