@@ -155,7 +155,7 @@ describe("a file that is refused", () => {
     [`${HEAD}\n2026-11-01,,1,2\n`, "has tokens of no model: ask for the usage by model (line 2)"],
     [
       `${HEAD},cached_tokens\n2026-11-01,m,1,2,3\n`,
-      /^has an input that is smaller than what of it came from a cache: .*\(2026-11-01, m\)$/,
+      /^has an input that is smaller than its cached part: .*\(2026-11-01, m\)$/,
     ],
     [
       "date,model,input_tokens,uncached_input_tokens,cached_tokens\n2026-11-01,m,100,5,5\n",
