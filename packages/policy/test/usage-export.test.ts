@@ -153,10 +153,7 @@ describe("a file that is refused", () => {
     [`${HEAD}\n2026-02-30,m,1,2\n`, "has no date or time that is known: 2026-02-30 (line 2)"],
     [`${HEAD}\nTotal,m,1,2\n`, "has no date or time that is known: Total (line 2)"],
     [`${HEAD}\n2026-11-01,,1,2\n`, "has tokens of no model: ask for the usage by model (line 2)"],
-    [
-      `${HEAD},cached_tokens\n2026-11-01,m,1,2,3\n`,
-      /^has an input that is smaller than its cached part: .*\(2026-11-01, m\)$/,
-    ],
+    [`${HEAD},cached_tokens\n2026-11-01,m,1,2,3\n`, /^has an input that is smaller than its cached part: .*\(2026-11-01, m\)$/],
     [
       "date,model,input_tokens,uncached_input_tokens,cached_tokens\n2026-11-01,m,100,5,5\n",
       "has an input that is not the sum of its parts (2026-11-01, m)",

@@ -1,7 +1,7 @@
 /** The record of changes. Each entry holds the hash of the one before, so altering or removing one is detected. */
 import { createHash } from "node:crypto";
 
-/** What was done, before it has its place in the chain. */
+/** A change, before its entry has a place in the chain. */
 export interface AuditNote {
   readonly at: number;
   /** See `Caller`. */
@@ -9,9 +9,9 @@ export interface AuditNote {
   readonly role: string;
   /** Kind and verb, such as `key.create`. */
   readonly action: string;
-  /** Id of what was changed. */
+  /** Id of the thing that changed. */
   readonly target: string;
-  /** As the control API shows it, without secrets; null where there was nothing. */
+  /** The thing as the control API shows it, without secrets; null if there was nothing. */
   readonly before: unknown;
   readonly after: unknown;
   readonly address: string | null;

@@ -48,7 +48,7 @@ export class Changes {
   readonly #ledger: ControlLedger;
   readonly #onTrouble: (message: string) => void;
 
-  /** @param onTrouble is told why a change was not stored; the caller is told only that it was not. */
+  /** @param onTrouble receives why a change was not stored; the caller learns only that it was not. */
   constructor(store: Pick<ControlStore, "write" | "fresh">, ledger: ControlLedger, onTrouble: (message: string) => void) {
     this.#store = store;
     this.#ledger = ledger;
@@ -58,7 +58,7 @@ export class Changes {
   /** @throws a {@link Refusal} when it is not known to be stored. */
   async write(caller: Caller, note: Note, writes: readonly ControlWrite[], whyNot: WhyNot = NOTHING_TO_SAY): Promise<void> {
     const failure = await this.#store.write([...writes, auditWrite(caller, note)]);
-    // Read the change back before the caller is told that it was made, together with later changes by other relays.
+    // Before the caller learns that the change was made, read it back, together with later changes by other relays.
     if (failure === null) return this.#store.fresh();
     throw (failure.isOwn ? await this.#said(whyNot) : null) ?? this.#notStored(note, failure.reason);
   }
@@ -80,7 +80,7 @@ export class Changes {
     return result;
   }
 
-  /** Runs several operations in one transaction, with the writes and the audit entry. @throws where one of them is refused. */
+  /** Runs several operations in one transaction, with the writes and the audit entry. @throws if one of them is refused. */
   async askAll(
     caller: Caller,
     note: Note,

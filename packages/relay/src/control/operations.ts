@@ -26,11 +26,11 @@ export interface OperationsParts {
   readonly store: ControlStore;
   readonly accounts: AccountRegistry;
   readonly keys: KeyRing;
-  /** What the running configuration says; null where it is not known. */
+  /** What the running configuration says; null if it is not known. */
   readonly settings: () => ControlSettings | null;
-  /** Null where no relay runs. */
+  /** Null if no relay runs. */
   readonly reloader: ConfigReloader | null;
-  /** Called with trouble that no caller is told about. */
+  /** Receives trouble that no caller hears of. */
   readonly onTrouble: (message: string) => void;
 }
 

@@ -1,4 +1,4 @@
-/** What the control plane asks of a store. The adapter stands in `store/control-store.ts`. */
+/** What the control plane needs from a store. The adapter is in `store/control-store.ts`. */
 import type { Account } from "../admission/accounts.ts";
 import type { KeyRecord } from "../admission/keys.ts";
 import type { RequestFile, StoredRequest } from "../insight/request-file.ts";
@@ -10,8 +10,8 @@ import type { AuditEntry, AuditNote } from "./audit-entry.ts";
 import type { Member } from "./access/member.ts";
 
 /**
- * A change to be stored; an audit note gets its place in the chain in the same transaction. `before` is what the change was
- * decided on, null for what is new: where another relay has changed it since, none of the writes is stored.
+ * A change to be stored; an audit note gets its place in the chain in the same transaction. `before` is the state on which the
+ * change was decided, null for a new thing. If another relay has changed that state since, the store takes none of the writes.
  */
 export type ControlWrite =
   | { readonly kind: "account"; readonly account: Account; readonly before: Account | null }
@@ -19,7 +19,7 @@ export type ControlWrite =
   | { readonly kind: "member"; readonly member: Member; readonly before: Member | null }
   | { readonly kind: "audit"; readonly note: AuditNote };
 
-/** The ledger; what is written in an operation's transaction is stored unless the operation is refused. */
+/** The ledger. It stores the writes in the transaction of the operation, unless it refuses the operation. */
 export interface ControlLedger extends LedgerPort {
   ask(operation: Operation, writes?: readonly ControlWrite[]): Promise<Result>;
   /** Several in one transaction; the writes are stored unless one of the operations is refused. */
@@ -32,7 +32,7 @@ export interface Moment {
   readonly id: string;
 }
 
-/** How many rows, and after which place; from the beginning if there is none. */
+/** How many rows, and after which place; without a place, from the beginning. */
 export interface Slice<P> {
   readonly after: P | null;
   readonly limit: number;
@@ -63,7 +63,7 @@ export const USAGE_GROUPS = ["account", "key", "model", "upstream"] as const;
 
 type UsageGroup = (typeof USAGE_GROUPS)[number];
 
-/** Where a page of sums ended. */
+/** The place at which a page of sums ended. */
 export interface UsagePlace {
   readonly atMs: number;
   readonly group: string;
@@ -126,14 +126,14 @@ export interface UpstreamDay {
 export interface UpstreamSum {
   readonly upstreamModel: string;
   readonly attempts: number;
-  /** Attempts that the upstream may have worked on and that told no usage. */
+  /** Attempts that the upstream may have worked on although it reported no usage. */
   readonly withoutUsage: number;
   readonly inputTokens: number;
   readonly cachedInputTokens: number;
   readonly cacheWriteTokens: number;
   readonly outputTokens: number;
   readonly reasoningTokens: number;
-  /** Null where the cost of an attempt is not known by itself. */
+  /** Null if the cost of some attempt is not known by itself. */
   readonly costNanos: bigint | null;
 }
 
@@ -141,7 +141,7 @@ export interface AccountStatement {
   readonly openingNanos: bigint;
   readonly byCode: ReadonlyMap<TransferCode, bigint>;
   readonly closingNanos: bigint;
-  /** The unpaid part of requests that ended then. It is no part of the balance. */
+  /** The unpaid part of requests that ended in this time. It is not part of the balance. */
   readonly writtenOffNanos: bigint;
 }
 

@@ -28,7 +28,7 @@ export function authenticate(request: IncomingMessage, keys: KeyRing, mayLackKey
   return { ok: false, error: relayError(verdict.code, KEY_MESSAGES[verdict.code]) };
 }
 
-/** What a refusal of a credential says besides: how to send one. */
+/** The headers of a refused credential, which say how to send one. */
 export function challengeOf({ code }: Pick<RelayError, "code">): Readonly<Record<string, string>> {
   return code.startsWith("key_") ? { "www-authenticate": "Bearer" } : {};
 }

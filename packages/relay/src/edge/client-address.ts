@@ -9,8 +9,8 @@ export type TrustedProxies = (address: string) => boolean;
 const HOPS_MAX = 32;
 
 /**
- * The nearest address that is not one of our proxies. What a proxy added to `X-Forwarded-For` is believed because it was
- * we who set it up; what stands before that could be written by anybody.
+ * The nearest address that is not one of the owner's proxies. The relay believes what such a proxy added to `X-Forwarded-For`,
+ * because the owner set it up; anybody could have written the entries before that.
  */
 export function clientAddress(request: IncomingMessage, isTrusted: TrustedProxies): string | undefined {
   let address = plainAddress(request.socket.remoteAddress ?? "");

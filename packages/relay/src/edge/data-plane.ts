@@ -28,7 +28,7 @@ export interface DataPlaneParts {
   readonly bodyBudget: BodyBudget;
   /** Milliseconds that a body may take however slow it comes. */
   readonly bodyGraceMs: number;
-  /** False when so many rows wait to be stored that no new request may start. */
+  /** False if too many rows wait to be stored for a new request to start. */
   readonly hasRoom: () => boolean;
 }
 

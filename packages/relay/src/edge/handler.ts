@@ -1,4 +1,4 @@
-/** Where a request goes: probes, the control plane, and what needs a key. */
+/** Passes each request on: to a probe, to the control plane, or to the endpoints that need a key. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { admit } from "../admission/authorize.ts";
 import type { Scope } from "../admission/authorize.ts";

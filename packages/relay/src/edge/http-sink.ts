@@ -101,7 +101,7 @@ export class HttpSink implements Sink {
     this.#endOrDestroy(() => (this.isOpen ? this.#breakOff(words) : this.#refuse(error, words)));
   }
 
-  /** Made before anything is sent: where they cannot be made, the sink is as it was. */
+  /** Makes the text before the sink sends anything, so that a throw here leaves the sink as it was. */
   #wordsOf(error: RelayError): string {
     if (!this.isOpen) return `${this.#dialect.errorBody(error, this.#requestId)}\n`;
     return this.#isStream ? this.#dialect.errorFrame(error, this.#requestId) : "";
@@ -153,7 +153,7 @@ export class HttpSink implements Sink {
 }
 
 function closeSoon(socket: Socket): void {
-  // Node hands over what was written before the response had its socket in this tick.
+  // In this tick Node hands over the bytes that were written before the response had its socket.
   setImmediate(() => socket.destroySoon());
   // A client that does not read would keep the rest waiting, and the socket open, for ever.
   socket.setTimeout(CLIENT_STALL_MS, () => socket.destroy());

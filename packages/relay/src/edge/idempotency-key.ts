@@ -9,7 +9,7 @@ export type NamedRequest =
   | { readonly ok: true; readonly idempotencyKey: string | null }
   | { readonly ok: false; readonly error: RelayError };
 
-/** Null where the client names none. */
+/** Null if the client names none. */
 export function readIdempotencyKey(request: IncomingMessage): NamedRequest {
   const given = request.headers["idempotency-key"];
   if (given === undefined) return { ok: true, idempotencyKey: null };

@@ -27,7 +27,7 @@ export function sendModel(visit: Visit, grant: Grant, id: string): void {
   else turnAway(visit, unknownModel(id, visit.snapshot));
 }
 
-/** The model of that name where the key may use it, else what to tell the client. */
+/** The model of that name if the key may use it, else the error for the client. */
 export function modelFor(
   grant: Grant,
   snapshot: Snapshot,

@@ -32,7 +32,7 @@ export function showStanding(response: ServerResponse, caller: LimitedCaller, mo
 
 export type Entry = { readonly ok: true; readonly lease: Lease } | { readonly ok: false; readonly error: RelayError };
 
-/** Asks the limits once, for everything that the request is going to use. */
+/** Asks the limits once for everything that the request will use. */
 export function enter(
   caller: LimitedCaller,
   asked: { readonly request: ClientRequest; readonly textBytes: number },

@@ -16,7 +16,7 @@ const KEEP_ALIVE_MS = 75_000;
 const REQUESTS_PER_SOCKET_MAX = 10_000;
 /** Requests that one connection may have open at once (pipelining). */
 const PIPELINED_MAX = 8;
-/** Bytes a slow client may leave unread here before its upstream is no longer read. */
+/** Bytes that a slow client may leave unread here before the relay stops reading its upstream. */
 const WAITING_BYTES = 16 * 1024;
 
 type RequestHandler = (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void>;
@@ -109,8 +109,8 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Duplex, here: R
 }
 
 /**
- * Bytes that are no HTTP get an answer only where it cannot be taken for another one: on a quiet connection, behind a
- * whole exchange, or as the answer to the one request whose body they spoil.
+ * Whether the relay may answer bytes that are not HTTP. It may if the client cannot take the answer for another one: on a quiet
+ * connection, after a complete exchange, or as the answer to the one request whose body these bytes spoil.
  */
 function mayAnswer(here: readonly HttpExchange[]): boolean {
   const [only] = here;

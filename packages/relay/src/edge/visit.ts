@@ -38,7 +38,7 @@ export function sendVisited({ response, requestId }: Visit, body: unknown): void
   sendJson(response, 200, body, { "x-request-id": requestId });
 }
 
-/** Where the request comes from, by the proxies that its configuration trusts. */
+/** The client's address, given the proxies that the request's configuration trusts. */
 export function addressOf({ request, snapshot }: Pick<Visit, "request" | "snapshot">): string | undefined {
   return clientAddress(request, snapshot.isTrustedProxy);
 }

@@ -1,6 +1,6 @@
 /**
- * What is known of each upstream right now: cooldown, calls in flight, retries left. In memory, per process. A call needs a permit;
- * what the call taught is told to the permit, and the permit is given back when the call is over.
+ * The present state of each upstream: cooldown, calls in flight, retries left. In memory, per process. A call needs a permit. The
+ * attempt tells the permit what it observed, and gives the permit back when the call is over.
  */
 import { CREDENTIAL_COOLDOWN_MS, extendCooldown, THROTTLED_DEFAULT_MS } from "@millrace/policy/cooldown";
 import type { SlotRefusal } from "@millrace/policy/fair-share";
@@ -38,7 +38,7 @@ interface UpstreamHealth {
   budget: RetryBudget;
 }
 
-/** Requests that came before a reload may still ask the upstreams that it took away: those are remembered for so long. */
+/** How long to remember an upstream that a reload removed: requests from before the reload may still ask it. */
 const FORGET_MS = 3_600_000;
 
 export class Health {
@@ -51,8 +51,8 @@ export class Health {
   }
 
   /**
-   * Follows a change of the configuration. What is known of an upstream stays with its name, but a new address or key ends its
-   * cooldown. One that is gone serves the requests that came before, and is forgotten an hour later.
+   * Follows a change of the configuration. The state of an upstream stays with its name, but a new address or key ends its
+   * cooldown. A removed upstream serves the requests from before the reload, and is forgotten an hour later.
    */
   reconcile(upstreams: ReadonlyMap<string, Upstream>, now: number): void {
     for (const [name, health] of this.#byName) {

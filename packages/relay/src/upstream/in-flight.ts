@@ -1,6 +1,6 @@
 /**
- * The calls of one upstream that are in flight, counted in all, by account and by key, and the rule that says who may add one
- * (`fair-share.ts` of `policy`). What is kept here is bounded by the calls in flight: whoever has none is not remembered.
+ * Counts the calls of one upstream in flight, in total, by account and by key, and applies the rule about who may add one
+ * (`fair-share.ts` of `policy`). The calls in flight bound the memory used here: an account or key without a call leaves nothing.
  */
 import { slotRefusal } from "@millrace/policy/fair-share";
 import type { Party, SlotAsk, SlotRefusal } from "@millrace/policy/fair-share";
@@ -11,7 +11,7 @@ export interface Caller {
   readonly keyId: string;
 }
 
-/** Who could call, idle ones too: for them a part of the bound is kept. */
+/** The accounts and keys that could call, idle ones too: a part of the bound is reserved for them. */
 export interface KnownCallers {
   readonly accounts: number;
   keysOf(accountId: string): number;
@@ -90,7 +90,7 @@ export class InFlight {
   }
 }
 
-/** Who holds nothing yet is active from now on. */
+/** A party without a call counts as active from now on. */
 function partyOf(held: number, active: number, known: number): Party {
   return { held, active: held === 0 ? active + 1 : active, known };
 }

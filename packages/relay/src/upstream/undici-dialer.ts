@@ -81,7 +81,7 @@ class ConnectionPool {
   }
 }
 
-/** One call on one connection, or on two where the first had been dead before anything was sent over it. */
+/** One call on one connection, or on two if the first was dead before anything was sent over it. */
 class DispatchedCall implements Call, Dispatcher.DispatchHandler {
   readonly #call: UpstreamCall;
   readonly #handler: AnswerHandler;

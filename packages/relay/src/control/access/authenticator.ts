@@ -32,13 +32,13 @@ export class Authenticator {
     this.#parts = parts;
   }
 
-  /** Who sent the request. Only `Authorization: Bearer` and the cookie carry a credential; if both are there, the former counts. */
+  /** Finds who sent the request. Only `Authorization: Bearer` and the cookie carry a credential; if both do, `Authorization` counts. */
   async identify(request: IncomingMessage, address: string, nowMs: number): Promise<Caller | Refusal> {
     const { authorization, cookie } = request.headers;
     if (authorization === undefined) {
       const secret = secretIn(cookie);
       if (secret === null) return this.#unknown("key_missing");
-      // Do not count this as a failed attempt: an ended session is no guess, and guessing one is hopeless.
+      // Do not count this as a failed attempt: an ended session is not a guess, and guessing one is hopeless.
       return (await this.#ofSession(secret, address, nowMs)) ?? this.#unknown("key_invalid");
     }
     const token = /^Bearer\s+(\S+)\s*$/i.exec(authorization)?.[1] ?? "";

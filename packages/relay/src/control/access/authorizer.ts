@@ -9,7 +9,7 @@ import type { ControlRoute } from "../http/route.ts";
 export interface GateParts {
   /** True if the relay listens on loopback. Then `Host` must be a loopback name, so that no web page can reach the relay by a name of its own. */
   readonly isLoopback: boolean;
-  /** Where a request comes from, as far as it can be trusted. */
+  /** The client's address, as far as the relay can trust it. */
   readonly addressOf: (request: IncomingMessage) => string;
 }
 

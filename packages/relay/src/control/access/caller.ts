@@ -1,6 +1,6 @@
-/** Who asks the control plane, and as what. */
+/** Who calls the control plane, and in which role. */
 
-/** `owner` may do everything; `member` sees one account alone. */
+/** `owner` may do everything; `member` sees only one account. */
 export const ROLES = ["owner", "operator", "viewer", "member"] as const;
 
 export type Role = (typeof ROLES)[number];
@@ -14,7 +14,7 @@ export interface Caller {
   readonly accountId: string | null;
   /** Where the request came from; null at a terminal. */
   readonly address: string | null;
-  /** The session that the cookie names; null where a token was sent. */
+  /** The session that the cookie names; null if the request has a token. */
   readonly session: string | null;
 }
 

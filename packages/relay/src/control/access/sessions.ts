@@ -69,7 +69,7 @@ export function secretIn(cookies: string | undefined): string | null {
 }
 
 /**
- * The `Set-Cookie` header. Scripts cannot read the cookie, other sites cannot send it, and it goes to the control plane alone.
+ * The `Set-Cookie` header. Scripts cannot read the cookie, other sites cannot send it, and it goes only to the control plane.
  * An empty secret deletes it.
  */
 export function sessionCookie(secret: string, isSecure: boolean): string {

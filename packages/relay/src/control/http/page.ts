@@ -34,7 +34,7 @@ export function pageShape<S extends z.ZodType>(
 /** How a place is written into a cursor, and read again. */
 interface Place<P> {
   write(place: P): string;
-  /** Null for a text that is no cursor. */
+  /** Null for a text that is not a cursor. */
   read(text: string): P | null;
 }
 

@@ -1,12 +1,12 @@
 /**
  * A route as a row of a table: its address, the roles that may use it, its input, its answer, and what it does. The authorizer, the
- * server, the command on a data directory, the OpenAPI document and the test of who may do what are all made from these rows.
+ * server, the command on a data directory, the OpenAPI document and the test of roles all use these rows.
  */
 import * as z from "zod";
 import type { Operations } from "../operations.ts";
 import type { Caller, Role } from "../access/caller.ts";
 
-/** Where the addresses of all routes begin. */
+/** The beginning of every route's address. */
 export const API = "/admin/api";
 
 export type Method = "GET" | "POST" | "PATCH" | "DELETE";
@@ -27,7 +27,7 @@ export interface ControlRoute {
   /** Name of the operation in the OpenAPI document. */
   readonly name: string;
   readonly method: Method;
-  /** The address; `{id}` stands for an id. */
+  /** The address; `{id}` means an id. */
   readonly path: string;
   readonly roles: "anyone" | readonly Role[];
   readonly status: 200 | 201;

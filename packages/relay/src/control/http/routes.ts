@@ -1,4 +1,4 @@
-/** The table of the control plane, put together from its parts in `routes/`. What is not in it does not exist. */
+/** The table of the control plane, made from its parts in `routes/`. A route that is not in it does not exist. */
 import * as z from "zod";
 import { openApi } from "./openapi.ts";
 import { API, route } from "./route.ts";

@@ -1,4 +1,4 @@
-/** Accounts: who pays. */
+/** Accounts: the owners of keys, who may pay for requests. */
 import { isoOf } from "../../basics/iso-time.ts";
 import { parseUsd } from "@millrace/wire/money";
 import * as z from "zod";
@@ -52,7 +52,7 @@ export interface AccountsParts {
   readonly accounts: AccountRegistry;
   readonly store: Pick<ControlStore, "accountClash" | "fresh">;
   readonly changes: Changes;
-  /** Null where the configuration is not known, and any name is taken. */
+  /** Null if the configuration is not known; any name is then accepted. */
   readonly tiers: () => readonly TierView[] | null;
   /** What an account that pays meets as things are configured. */
   readonly warningsOfMetered: () => string[];

@@ -6,10 +6,10 @@ import type { Changes, Note } from "../changes.ts";
 import { Refusal } from "../http/refusal.ts";
 
 export const ReloadShape = z.strictObject({
-  /** `unchanged`: what was loaded decides the same as what held before. */
+  /** `unchanged`: the loaded configuration decides the same as the one before. */
   outcome: z.enum(["applied", "unchanged"]),
   revision: z.number().int(),
-  /** Names of what was changed and holds only after a restart. */
+  /** Names of the settings that have changed and take effect only after a restart. */
   needs_restart: z.array(z.string()),
   warnings: z.array(z.string()),
 });
@@ -17,7 +17,7 @@ export const ReloadShape = z.strictObject({
 type ReloadView = z.output<typeof ReloadShape>;
 
 export interface ConfigurationParts {
-  /** Null where no relay runs. */
+  /** Null if no relay runs. */
   readonly reloader: ConfigReloader | null;
   readonly changes: Changes;
 }
@@ -29,7 +29,7 @@ export class Configuration {
     this.#parts = parts;
   }
 
-  /** Loads it anew. What was asked for is in the audit before it holds, also where it is refused. */
+  /** Loads the configuration again. The audit gets its entry before the configuration is in force, and also if it is refused. */
   async reload(caller: Caller): Promise<ReloadView> {
     const { reloader, changes } = this.#parts;
     if (reloader === null)

@@ -1,4 +1,4 @@
-/** What a key is limited to: from what was asked to what is kept, and its budgets as operations of the ledger. */
+/** The limits of a key: turns the request's form into the stored form, and budgets into operations of the ledger. */
 import { parseUsd } from "@millrace/wire/money";
 import type * as z from "zod";
 import { budgetIdOf } from "../../admission/keys.ts";

@@ -1,4 +1,4 @@
-/** Members: who else may use the control plane, and as what. */
+/** Members: who else may use the control plane, and in which role. */
 import { isoOf } from "../../basics/iso-time.ts";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";

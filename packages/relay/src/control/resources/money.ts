@@ -16,7 +16,7 @@ import type { ControlStore } from "../ports.ts";
 import { Refusal } from "../http/refusal.ts";
 import { instant, moneyOrNullShape, moneyShape, signedUsd, time, usd } from "../http/shapes.ts";
 
-/** Before what was paid for (100). */
+/** The ledger uses granted credit before paid credit (100). */
 const GRANT_PRIORITY = 50;
 
 const reason = z.string().trim().min(1).max(500);
@@ -186,7 +186,7 @@ function shownLot(lot: Lot): z.output<typeof LotShape> {
   };
 }
 
-/** Gains are positive, what is taken negative; a transfer that touches no wallet shows its size. */
+/** Gains are positive, losses negative; a transfer that touches no wallet shows its size. */
 export function shownTransfer(transfer: Transfer): z.output<typeof TransferShape> {
   const isLoss = transfer.walletId !== null && transfer.debit === transfer.walletId;
   return {

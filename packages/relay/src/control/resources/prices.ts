@@ -35,7 +35,7 @@ const VersionShape = z.strictObject({
   id: z.string(),
   /** `configuration` (written or imported there), `markup` on a cost, or `shipped` with the relay. */
   source: z.enum(["configuration", "markup", "shipped"]),
-  /** Where and when a shipped one was read. */
+  /** The source of a shipped price, and when it was read. */
   read_from: z.strictObject({ title: z.string(), date: z.string(), second_hand: z.boolean() }).nullable(),
   effective_from: time,
   rates: RatesShape,
@@ -92,7 +92,7 @@ export function unpricedWarnings(pricing: Pricing | null): string[] {
   return names.length === 0 ? [] : [`Accounts that pay are refused these models, which have no price: ${names.join(", ")}`];
 }
 
-/** The owner's own versions win. Where there is none, the price is the first route's cost with the markup. */
+/** The owner's own versions win. If there are none, the price is the first route's cost with the markup. */
 function priceOf(book: PriceBook, { name, routes }: PricedModel, nowMs: number): PriceView {
   const own = book.prices.get(name) ?? [];
   const [first] = routes;

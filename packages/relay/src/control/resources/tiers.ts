@@ -4,7 +4,7 @@ import * as z from "zod";
 import { pageOfList } from "../http/page.ts";
 import type { Page, PageQuery } from "../http/page.ts";
 
-/** Limits as the API writes them; null is no limit. */
+/** Limits as the API writes them; null means no limit. */
 export const LimitsShape = z.strictObject({
   rpm: z.number().nullable(),
   tpm: z.number().nullable(),

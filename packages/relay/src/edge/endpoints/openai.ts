@@ -1,6 +1,6 @@
 /**
  * The endpoints of OpenAI's dialect: turns a checked body into a client's request. It reads the few members that the relay
- * itself must understand; the rest of the body is never parsed. Another dialect is a file beside this one.
+ * itself must understand; the rest of the body is never parsed. Another dialect gets a file beside this one.
  */
 import type { JsonMember } from "@millrace/wire/json-scan";
 import { relayError } from "../../chat/relay-error.ts";

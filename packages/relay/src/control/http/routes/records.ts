@@ -1,4 +1,4 @@
-/** What was recorded: requests, their sums, write-offs, the audit. */
+/** The records: requests, their sums, write-offs, the audit. */
 import { AuditShape } from "../../resources/audit.ts";
 import { RequestDetailShape, RequestShape, RequestsQuery } from "../../resources/requests.ts";
 import { UpstreamUsageShape, UpstreamUsageQuery } from "../../resources/upstream-usage.ts";
