@@ -13,13 +13,13 @@ export interface DataDirectory {
   /** Where this process stood in it when the directory was opened. */
   readonly place: Place;
   /**
-   * Name of this relay in the ledger: the same after a restart, so that it ends at once what it left. The host is part of
-   * it, for directories are copied; and the place, for two that overlap hold money at the same time.
+   * Name of this relay in the ledger. It is the same after a restart, so that the relay ends at once the holds that it left. The host
+   * is part of it, because directories are copied; the place is too, because two relays that overlap hold money at the same time.
    */
   readonly node: string;
-  /** Checksum of the backup whose restore into it was begun and is not done: what lies here is no data. Else null. */
+  /** Checksum of the backup whose restore has not ended: the directory cannot be used until it has. Null if none is in progress. */
   readonly restoring: string | null;
-  /** Says so to whoever opens it later, or, with null, that it is done. */
+  /** Records that a restore is in progress; null clears it. */
   markRestoring(sha256: string | null): void;
 }
 

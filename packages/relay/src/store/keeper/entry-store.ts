@@ -28,8 +28,8 @@ export class EntryStore {
   }
 
   /**
-   * As long as its client waits for the answer. Whoever took this process for dead has ended the hold, and a plain answer could
-   * still turn out late after a correction, of which there is one: so it counts as late at once.
+   * Stores the entry while the client still waits for the answer. If another relay has declared this process dead, it has already
+   * ended the hold; the entry is then late at once, because a hold may be corrected only once.
    */
   async storeInTime(entry: SpoolEntry): Promise<EntryOutcome> {
     const { row, ending } = entry;

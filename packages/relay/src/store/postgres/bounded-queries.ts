@@ -1,4 +1,4 @@
-/** Queries on a connection of their own, for callers who do not wait for ever, and not at all for a server that is known to be away. */
+/** Queries with a deadline, on a connection of their own. While the server is known to be away they fail at once. */
 import type pg from "pg";
 import { ReconnectingSession } from "./reconnecting-session.ts";
 import type { Sql } from "../sql/sql.ts";

@@ -31,7 +31,7 @@ const DEAD_NODES = inEach(
     `SELECT n.id, n.lease_until FROM nodes n WHERE n.id <> ? AND n.lease_until < ${now} AND EXISTS (SELECT 1 FROM holds h WHERE h.node = n.id AND h.state = 'open')`,
 );
 
-/** A query of a name: its arguments and its answer are plain data, for they may cross to another thread. */
+/** Queries by name. Arguments and answers are plain data, because they may cross to another thread. */
 const QUERIES = {
   /** Everything since version -1 is everything. */
   records: function* ({ since }: { since: number }): Sql<ControlRecords> {

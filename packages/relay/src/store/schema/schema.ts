@@ -220,9 +220,9 @@ const LOTS_BY_USE = `
   CREATE INDEX lots_expiring ON lots(expires_at) WHERE used_up = 0;`;
 
 /**
- * Fewer trees to write for each hold and settlement: what nearly every settlement changes, the rest of a lot, stands in no index
- * any more; open holds are found by their node alone, for there are never many; and SQLite's tables that grow lie in the order
- * of their keys, instead of having those in a tree of their own.
+ * Reduces the index writes of each hold and settlement. (1) The rest of a lot, which nearly every settlement changes, has no index.
+ * (2) Open holds are found by their node alone, because there are never many. (3) SQLite's growing tables are WITHOUT ROWID, so
+ * that they need no separate tree for their keys.
  */
 const LEAN_LEDGER: Step = { sqlite: SQLITE.schema(leanSqlite()), postgres: POSTGRES.schema(leanPostgres()) };
 
