@@ -25,3 +25,13 @@ export const COMMAND: Caller = { role: "owner", actor: "command", name: "command
 export function maySee(caller: Caller, accountId: string): boolean {
   return caller.role !== "member" || caller.accountId === accountId;
 }
+
+/**
+ * The account that a list is about.
+ * @param asked the account that the caller names, or undefined.
+ * @returns undefined for all accounts, and null if the caller may not see the account: the list is then empty.
+ */
+export function accountOfList(caller: Caller, asked: string | undefined): string | undefined | null {
+  if (asked !== undefined && !maySee(caller, asked)) return null;
+  return caller.accountId ?? asked;
+}

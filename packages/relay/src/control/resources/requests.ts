@@ -6,7 +6,7 @@ import { shownPrice } from "../../insight/receipt.ts";
 import { chargedWith, shownCorrection, shownEnd, shownTokens, writtenOffWith } from "../../insight/request-views.ts";
 import type { StoredAttempt, StoredRequest } from "../../insight/request-file.ts";
 import type { LedgerReceipt } from "../../ledger/state.ts";
-import { maySee } from "../access/caller.ts";
+import { accountOfList, maySee } from "../access/caller.ts";
 import type { Caller } from "../access/caller.ts";
 import { shownTransfer, TransferShape } from "./money.ts";
 import { MOMENT, pageOf, pageQuery, sliceOf } from "../http/page.ts";
@@ -118,8 +118,8 @@ export class Requests {
   }
 
   async list(caller: Caller, wish: z.output<typeof RequestsQuery>): Promise<Page<z.output<typeof RequestShape>>> {
-    const accountId = caller.accountId ?? wish.account_id;
-    if (wish.account_id !== undefined && !maySee(caller, wish.account_id)) return { data: [], next: null };
+    const accountId = accountOfList(caller, wish.account_id);
+    if (accountId === null) return { data: [], next: null };
     const rows = await this.#store.requests({
       accountId,
       keyId: wish.key_id,

@@ -4,7 +4,7 @@ import { isoOf } from "../../basics/iso-time.ts";
 import { DAY_MS, HOUR_MS } from "@millrace/wire/duration";
 import * as z from "zod";
 import { shownTokens } from "../../insight/request-views.ts";
-import { maySee } from "../access/caller.ts";
+import { accountOfList } from "../access/caller.ts";
 import type { Caller } from "../access/caller.ts";
 import { pageOf, pageQuery, sliceOf, USAGE_PLACE } from "../http/page.ts";
 import type { Page } from "../http/page.ts";
@@ -59,8 +59,8 @@ export class Usage {
         "invalid_request",
         `Sums by the ${every} may cover at most ${mostMs / DAY_MS} days, and must begin before they end.`,
       );
-    if (wish.account_id !== undefined && !maySee(caller, wish.account_id)) return { data: [], next: null };
-    const accountId = caller.accountId ?? wish.account_id;
+    const accountId = accountOfList(caller, wish.account_id);
+    if (accountId === null) return { data: [], next: null };
     const rows = await this.#store.usage({ period: every, by, fromMs: from - (from % ms), toMs, accountId, ...sliceOf(wish, USAGE_PLACE) });
     return pageOf(
       rows,

@@ -2,7 +2,7 @@
 import { money } from "@millrace/wire/money-json";
 import { isoOf } from "../../basics/iso-time.ts";
 import * as z from "zod";
-import { maySee } from "../access/caller.ts";
+import { accountOfList } from "../access/caller.ts";
 import type { Caller } from "../access/caller.ts";
 import { MOMENT, pageOf, pageQuery, sliceOf } from "../http/page.ts";
 import type { Page } from "../http/page.ts";
@@ -36,8 +36,8 @@ export class WriteOffs {
   }
 
   async list(caller: Caller, wish: z.output<typeof WriteOffsQuery>): Promise<Page<z.output<typeof WriteOffShape>>> {
-    if (wish.account_id !== undefined && !maySee(caller, wish.account_id)) return { data: [], next: null };
-    const accountId = caller.accountId ?? wish.account_id;
+    const accountId = accountOfList(caller, wish.account_id);
+    if (accountId === null) return { data: [], next: null };
     const rows = await this.#store.writeOffs({ accountId, fromMs: wish.from, toMs: wish.to, ...sliceOf(wish, MOMENT) });
     return pageOf(rows, wish, MOMENT, ({ atMs, requestId: id }) => ({ atMs, id }), shownWriteOff);
   }
